@@ -1,0 +1,1 @@
+"""Ticket Service: events, ticket types, seats and reservations for a box office."""

@@ -1,0 +1,38 @@
+"""Wires everything; holds no rule."""
+
+from __future__ import annotations
+
+from flask import Flask
+
+from ticket_service import schema
+from ticket_service.blueprints import events, health, reservations, seats, tickets
+from ticket_service.blueprints.auth import init_auth
+from ticket_service.blueprints.errors import init_errors
+from ticket_service.blueprints.openapi import init_openapi
+from ticket_service.blueprints.requests import init_requests
+from ticket_service.config import Settings
+from ticket_service.edge import Edge
+from ticket_service.services import Services
+
+
+def create_app(settings: Settings) -> Flask:
+    """The application, on a database that has all it needs.
+
+    Raises psycopg2.Error without a database, schema.SchemaIncomplete where it lacks something and
+    migrations are turned off.
+    """
+    if settings.run_migrations:
+        schema.migrate(settings.database_url, settings.db_schema)
+    schema.check(settings.database_url, settings.db_schema)
+
+    app = Flask(__name__, static_folder=None)
+    app.extensions["ticket_service"] = Services.build(settings)
+    init_requests(app)
+    init_auth(app, settings)
+    init_errors(app)
+    api = init_openapi(app)
+    for resource in (events, tickets, seats, reservations, health):
+        api.register_blueprint(resource.blueprint)
+    edge = Edge(app.wsgi_app, settings.frontend_urls)
+    app.wsgi_app = edge  # type: ignore[method-assign]
+    return app

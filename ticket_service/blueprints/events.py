@@ -1,0 +1,30 @@
+"""Events."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Response
+
+from ticket_service.blueprints.answers import document, services
+from ticket_service.blueprints.requests import Blueprint
+from ticket_service.blueprints.schemas.events import EventDetail, EventList, EventListQuery
+from ticket_service.services.catalogue import EventQuery
+
+blueprint = Blueprint("events", __name__, url_prefix="/api/v1/events", description=__doc__)
+
+
+@blueprint.route("")
+@blueprint.arguments(EventListQuery(), location="query")
+@blueprint.response(200, EventList)
+def list_events(query: dict[str, Any]) -> Response:
+    """List the events by start of sale"""
+    query["q"] = query["q"] or None
+    return document(services().catalogue.events, EventQuery(**query))
+
+
+@blueprint.route("/<id:event_id>")
+@blueprint.response(200, EventDetail)
+def get_event(event_id: str) -> Response:
+    """Look at one event and its ticket types"""
+    return document(services().catalogue.event, event_id)

@@ -1,0 +1,47 @@
+"""Probes."""
+
+from __future__ import annotations
+
+import orjson
+from flask import Response
+
+from ticket_service.blueprints.answers import private, respond, services
+from ticket_service.blueprints.requests import Blueprint
+from ticket_service.blueprints.schemas.health import Alive, Ready
+from ticket_service.exchange import json_answer
+
+blueprint = Blueprint("health", __name__, url_prefix="/health", description=__doc__)
+
+
+@blueprint.route("")
+@blueprint.response(200, Alive)
+def get_health() -> Response:
+    """See that the process answers"""
+    return _alive()
+
+
+@blueprint.route("/live")
+@blueprint.response(200, Alive)
+def get_live() -> Response:
+    """See that the process answers: restart it when it does not"""
+    return _alive()
+
+
+def _alive() -> Response:
+    return private(orjson.dumps({"status": "ok", "service": "ticket-service"}))
+
+
+@blueprint.route("/ready")
+@blueprint.response(200, Ready)
+@blueprint.alt_response(503, schema=Ready, description="PostgreSQL does not answer")
+def get_ready() -> Response:
+    """See that requests can be served: send none when they cannot"""
+    ready = services().health.readiness()
+    status = "ok" if ready.postgres and ready.redis else "degraded"
+    body = {
+        "status": status if ready.postgres else "unavailable",
+        "postgres": "ok" if ready.postgres else "unavailable",
+        "redis": "ok" if ready.redis else "unavailable",
+    }
+    headers = [] if ready.postgres else [("Retry-After", "1")]
+    return respond(json_answer(orjson.dumps(body), 200 if ready.postgres else 503, headers))

@@ -1,0 +1,63 @@
+"""The OpenAPI description, made from the routes and schemas, and a page to read and try it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Flask, Response, send_from_directory
+from flask_smorest import Api
+from swagger_ui_bundle import swagger_ui_path
+
+from ticket_service.blueprints.requests import IdConverter
+from ticket_service.blueprints.schemas.common import Error
+
+DESCRIPTION = """
+Events, ticket types, seats and reservations.
+
+Every refusal has the shape of the schema `Error`: `code` is for programs, `error` is a sentence for
+people, in Korean or, where `Accept-Language` prefers it, in English. 400 invalid input, 401 log in,
+403 not allowed, 404 unknown, 409 conflict, 413 body too large, 415 not JSON, 503 try again after
+`Retry-After` seconds.
+"""
+
+
+class TicketApi(Api):
+    """flask-smorest's API with our own error handling (blueprints/errors.py)."""
+
+    ERROR_SCHEMA = Error
+
+    def _register_error_handlers(self) -> None:
+        pass
+
+
+def init_openapi(app: Flask) -> Api:
+    """Serve /api/v1/openapi.json and /api/v1/docs, whose files come from a package."""
+    app.config.update(
+        API_TITLE="Ticket Service",
+        API_VERSION="v1",
+        OPENAPI_VERSION="3.0.3",
+        OPENAPI_URL_PREFIX="/api/v1",
+        OPENAPI_JSON_PATH="openapi.json",
+        OPENAPI_SWAGGER_UI_PATH="docs",
+        OPENAPI_SWAGGER_UI_URL="/api/v1/docs/",
+        OPENAPI_SWAGGER_UI_CONFIG={"validatorUrl": None, "tryItOutEnabled": True},
+    )
+    bearer = {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
+    api = TicketApi(
+        app,
+        spec_kwargs={
+            "info": {"description": DESCRIPTION},
+            "components": {"securitySchemes": {"bearer": bearer}},
+        },
+    )
+    api.register_converter(IdConverter, _describe_id)
+    app.add_url_rule("/api/v1/docs/<path:name>", "docs_asset", _docs_asset)
+    return api
+
+
+def _describe_id(converter: IdConverter) -> dict[str, Any]:
+    return {"type": "string", "format": "uuid"}
+
+
+def _docs_asset(name: str) -> Response:
+    return send_from_directory(str(swagger_ui_path), name)

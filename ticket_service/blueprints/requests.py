@@ -1,0 +1,79 @@
+"""How requests are parsed: ids in paths, JSON bodies, queries and headers."""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+import orjson
+from flask import Flask, Request, request
+from flask_smorest import Blueprint as SmorestBlueprint
+from marshmallow import Schema, ValidationError
+from webargs.flaskparser import FlaskParser
+from werkzeug.exceptions import UnsupportedMediaType
+from werkzeug.routing import BaseConverter
+from werkzeug.wrappers import Request as BaseRequest
+
+from ticket_service.blueprints.schemas.fields import UUID_PATTERN
+from ticket_service.errors import InvalidInput
+from ticket_service.exchange import ROUTE
+
+LARGEST_BODY = 64 * 1024
+"""Bytes; the largest sensible request, a hundred ticket lines, is a tenth of it."""
+
+
+class Parser(FlaskParser):
+    """webargs' parser with our refusals."""
+
+    def load_json(self, req: BaseRequest, schema: Schema) -> Any:
+        """The body. Raises UnsupportedMediaType unless it says it is JSON, InvalidInput unless it
+        is."""
+        if not req.is_json:
+            raise UnsupportedMediaType
+        try:
+            return orjson.loads(req.get_data())
+        except orjson.JSONDecodeError as error:
+            raise InvalidInput({"body": ["Not valid JSON."]}) from error
+
+    def handle_error(
+        self,
+        error: ValidationError,
+        req: Request,
+        schema: Schema,
+        *,
+        error_status_code: int | None,
+        error_headers: Any,
+    ) -> NoReturn:
+        """Raise InvalidInput with the faults by field."""
+        [faults] = error.normalized_messages().values()  # one place at a time
+        raise InvalidInput(faults) from error
+
+
+class Blueprint(SmorestBlueprint):
+    """A flask-smorest blueprint that parses with Parser."""
+
+    ARGUMENTS_PARSER = Parser()
+
+
+class IdConverter(BaseConverter):
+    """A UUID in a path. It lets a malformed one through, for `_look_at_route` to answer 400:
+    what a converter refuses is a 404."""
+
+    def to_python(self, value: str) -> str:
+        """The id in lower case."""
+        return value.lower()
+
+
+def init_requests(app: Flask) -> None:
+    """Register the converter, the limits and the check of the ids in the path."""
+    app.config["MAX_CONTENT_LENGTH"] = LARGEST_BODY
+    app.url_map.converters["id"] = IdConverter
+    app.before_request(_look_at_route)
+
+
+def _look_at_route() -> None:
+    if request.url_rule is None:
+        return
+    request.environ[ROUTE] = request.url_rule.rule
+    for name, value in (request.view_args or {}).items():
+        if name.endswith("_id") and not UUID_PATTERN.fullmatch(value):
+            raise InvalidInput({name: ["Not a valid UUID."]})

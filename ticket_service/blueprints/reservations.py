@@ -1,0 +1,68 @@
+"""Reservations: making one without seats, looking at one's own, cancelling."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Response
+
+from ticket_service.blueprints.answers import BEARER, done, private, services
+from ticket_service.blueprints.auth import signed_in
+from ticket_service.blueprints.requests import Blueprint
+from ticket_service.blueprints.schemas.common import IdempotencyHeader
+from ticket_service.blueprints.schemas.reservations import (
+    CancelAnswer,
+    MyReservations,
+    MyReservationsQuery,
+    ReservationDetail,
+    TicketHoldAnswer,
+    TicketReserve,
+)
+
+blueprint = Blueprint(
+    "reservations", __name__, url_prefix="/api/v1/reservations", description=__doc__
+)
+
+
+@blueprint.route("", methods=["POST"])
+@signed_in
+@blueprint.doc(security=BEARER)
+@blueprint.arguments(IdempotencyHeader(), location="headers")
+@blueprint.arguments(TicketReserve())
+@blueprint.response(201, TicketHoldAnswer)
+def reserve_tickets(user_id: str, headers: dict[str, Any], body: dict[str, Any]) -> Response:
+    """Hold tickets: all lines, or none"""
+    items = [(line["ticketTypeId"], line["quantity"]) for line in body["items"]]
+    reservation = services().tickets.reserve(
+        user_id, body["eventId"], items, headers["idempotency_key"]
+    )
+    return done("TICKETS_HELD", reservation, 201)
+
+
+@blueprint.route("/my")
+@signed_in
+@blueprint.doc(security=BEARER)
+@blueprint.arguments(MyReservationsQuery(), location="query")
+@blueprint.response(200, MyReservations)
+def list_my_reservations(user_id: str, query: dict[str, Any]) -> Response:
+    """List one's own reservations, newest first"""
+    return private(services().reservations.mine(user_id, query["page"], query["limit"]))
+
+
+@blueprint.route("/<id:reservation_id>")
+@signed_in
+@blueprint.doc(security=BEARER)
+@blueprint.response(200, ReservationDetail)
+def get_reservation(user_id: str, reservation_id: str) -> Response:
+    """Look at a reservation and its lines"""
+    return private(services().reservations.with_items(user_id, reservation_id))
+
+
+@blueprint.route("/<id:reservation_id>/cancel", methods=["POST"])
+@signed_in
+@blueprint.doc(security=BEARER)
+@blueprint.response(200, CancelAnswer)
+def cancel_reservation(user_id: str, reservation_id: str) -> Response:
+    """Cancel a reservation, paid or not"""
+    services().reservations.cancel(user_id, reservation_id)
+    return done("RESERVATION_CANCELLED", {"id": reservation_id, "status": "cancelled"})

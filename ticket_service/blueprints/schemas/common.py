@@ -1,0 +1,63 @@
+"""Schemas that several resources share."""
+
+from __future__ import annotations
+
+from marshmallow import EXCLUDE, Schema, fields, validate
+
+from ticket_service.blueprints.schemas.fields import QueryNumber
+
+
+class Page(Schema):
+    """`page` and `limit` in a query string."""
+
+    class Meta:
+        unknown = EXCLUDE  # a link may carry a campaign's parameters
+
+    page = QueryNumber(load_default=1, validate=validate.Range(min=1))
+    limit = QueryNumber(load_default=10, validate=validate.Range(min=1, max=100))
+
+
+class Money(fields.Integer):
+    """An amount in won."""
+
+    def __init__(self) -> None:
+        super().__init__(metadata={"description": "won"})
+
+
+class Time(fields.String):
+    """A moment: ISO 8601 in UTC with milliseconds."""
+
+    def __init__(self, *, allow_none: bool = False) -> None:
+        super().__init__(
+            allow_none=allow_none,
+            metadata={"format": "date-time", "example": "2026-11-22T13:00:00.000Z"},
+        )
+
+
+class IdempotencyHeader(Schema):
+    """The header that makes a POST safe to repeat."""
+
+    class Meta:
+        unknown = EXCLUDE
+
+    idempotency_key = fields.String(
+        data_key="Idempotency-Key",
+        load_default=None,
+        validate=validate.Regexp(r"^[\x21-\x7e]{1,255}\Z", error="1 to 255 printable characters."),
+        metadata={
+            "description": "Any word of up to 255 printable characters, new for each reservation."
+            " Sent again, the first reservation is returned and nothing is made twice;"
+            " with other contents: 409."
+        },
+    )
+
+
+class Error(Schema):
+    """Every refusal has this shape."""
+
+    success = fields.Boolean(metadata={"example": False})
+    error = fields.String(metadata={"description": "A sentence for the buyer."})
+    message = fields.String(metadata={"description": "The same sentence."})
+    code = fields.String(metadata={"example": "SEAT_ALREADY_RESERVED"})
+    requestId = fields.String()
+    details = fields.Dict(metadata={"description": "Optional; differs by code."})

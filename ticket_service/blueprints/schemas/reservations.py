@@ -1,0 +1,120 @@
+"""Reservations."""
+
+from __future__ import annotations
+
+from marshmallow import Schema, fields, validate
+
+from ticket_service.blueprints.schemas.common import Money, Page, Time
+from ticket_service.blueprints.schemas.fields import Id, QueryNumber, WholeNumber
+
+RESERVATION_STATUSES = ("pending", "confirmed", "cancelled", "expired")
+PAYMENT_STATUSES = ("pending", "completed", "failed", "refunded")
+
+
+class TicketLine(Schema):
+    ticketTypeId = Id(required=True)
+    quantity = WholeNumber(required=True, validate=validate.Range(min=1, max=1_000_000))
+
+
+class TicketReserve(Schema):
+    eventId = Id(required=True)
+    items = fields.List(
+        fields.Nested(TicketLine),
+        required=True,
+        validate=validate.Length(min=1, max=100),
+        metadata={"description": "Lines with the same ticket type are merged."},
+    )
+
+
+class HeldLine(Schema):
+    ticketTypeId = Id()
+    ticketTypeName = fields.String()
+    quantity = fields.Integer()
+    unitPrice = Money()
+    subtotal = Money()
+
+
+class TicketHold(Schema):
+    id = Id()
+    reservationNumber = fields.String()
+    eventTitle = fields.String()
+    totalAmount = Money()
+    status = fields.String(validate=validate.OneOf(RESERVATION_STATUSES))
+    paymentStatus = fields.String(validate=validate.OneOf(PAYMENT_STATUSES))
+    expiresAt = Time()
+    items = fields.List(fields.Nested(HeldLine))
+
+
+class TicketHoldAnswer(Schema):
+    message = fields.String()
+    reservation = fields.Nested(TicketHold)
+
+
+class MyReservationsQuery(Page):
+    """Without `page` and `limit`: the newest hundred."""
+
+    limit = QueryNumber(load_default=100, validate=validate.Range(min=1, max=100))
+
+
+class MyLine(Schema):
+    ticketTypeName = fields.String(allow_none=True)
+    quantity = fields.Integer()
+    unitPrice = Money()
+    subtotal = Money()
+    seatLabel = fields.String(allow_none=True)
+
+
+class ReservationSummary(Schema):
+    id = Id()
+    reservation_number = fields.String()
+    total_amount = Money()
+    status = fields.String(
+        validate=validate.OneOf(RESERVATION_STATUSES),
+        metadata={"description": "A hold that has run out is `expired` at once."},
+    )
+    payment_status = fields.String(validate=validate.OneOf(PAYMENT_STATUSES))
+    created_at = Time()
+    expires_at = Time(allow_none=True)
+    event_title = fields.String(allow_none=True)
+    venue = fields.String(allow_none=True)
+    event_date = Time(allow_none=True)
+
+
+class MyReservation(ReservationSummary):
+    items = fields.List(fields.Nested(MyLine))
+
+
+class MyReservations(Schema):
+    reservations = fields.List(fields.Nested(MyReservation))
+
+
+class ReservationBase(ReservationSummary):
+    payment_method = fields.String(allow_none=True)
+    event_id = Id(allow_none=True)
+    isExpired = fields.Boolean()
+
+
+class ReservationLine(MyLine):
+    seatId = Id(allow_none=True)
+    section = fields.String(allow_none=True)
+    rowNumber = fields.Integer(allow_none=True)
+    seatNumber = fields.Integer(allow_none=True)
+
+
+class ReservationWithItems(ReservationBase):
+    address = fields.String(allow_none=True)
+    items = fields.List(fields.Nested(ReservationLine))
+
+
+class ReservationDetail(Schema):
+    reservation = fields.Nested(ReservationWithItems)
+
+
+class Cancelled(Schema):
+    id = Id()
+    status = fields.String(metadata={"example": "cancelled"})
+
+
+class CancelAnswer(Schema):
+    message = fields.String()
+    reservation = fields.Nested(Cancelled)

@@ -1,0 +1,58 @@
+"""Seats: layouts, the seat map, holding seats."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Response
+
+from ticket_service.blueprints.answers import BEARER, document, done, private, services
+from ticket_service.blueprints.auth import signed_in
+from ticket_service.blueprints.requests import Blueprint
+from ticket_service.blueprints.schemas.common import IdempotencyHeader
+from ticket_service.blueprints.schemas.seats import (
+    LayoutList,
+    SeatHoldAnswer,
+    SeatMap,
+    SeatReservationDetail,
+    SeatReserve,
+)
+
+blueprint = Blueprint("seats", __name__, url_prefix="/api/v1/seats", description=__doc__)
+
+
+@blueprint.route("/layouts")
+@blueprint.response(200, LayoutList)
+def list_layouts() -> Response:
+    """List the seat layouts, smallest first"""
+    return document(services().catalogue.layouts)
+
+
+@blueprint.route("/events/<id:event_id>")
+@blueprint.response(200, SeatMap)
+def get_seat_map(event_id: str) -> Response:
+    """Look at the seats of an event"""
+    return document(services().seat_maps.read, event_id)
+
+
+@blueprint.route("/reserve", methods=["POST"])
+@signed_in
+@blueprint.doc(security=BEARER)
+@blueprint.arguments(IdempotencyHeader(), location="headers")
+@blueprint.arguments(SeatReserve())
+@blueprint.response(201, SeatHoldAnswer)
+def reserve_seats(user_id: str, headers: dict[str, Any], body: dict[str, Any]) -> Response:
+    """Hold seats: all of them, or none"""
+    reservation = services().seats.reserve(
+        user_id, body["eventId"], body["seatIds"], headers["idempotency_key"]
+    )
+    return done("SEATS_HELD", reservation, 201)
+
+
+@blueprint.route("/reservation/<id:reservation_id>")
+@signed_in
+@blueprint.doc(security=BEARER)
+@blueprint.response(200, SeatReservationDetail)
+def get_seat_reservation(user_id: str, reservation_id: str) -> Response:
+    """Look at a reservation and its seats"""
+    return private(services().reservations.with_seats(user_id, reservation_id))

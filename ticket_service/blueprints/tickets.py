@@ -1,0 +1,25 @@
+"""Ticket types and their stock."""
+
+from __future__ import annotations
+
+from flask import Response
+
+from ticket_service.blueprints.answers import document, services
+from ticket_service.blueprints.requests import Blueprint
+from ticket_service.blueprints.schemas.events import Availability, TicketTypeList
+
+blueprint = Blueprint("tickets", __name__, url_prefix="/api/v1/tickets", description=__doc__)
+
+
+@blueprint.route("/event/<id:event_id>")
+@blueprint.response(200, TicketTypeList)
+def list_ticket_types(event_id: str) -> Response:
+    """List the ticket types of an event, dearest first"""
+    return document(services().catalogue.ticket_types, event_id)
+
+
+@blueprint.route("/availability/<id:ticket_type_id>")
+@blueprint.response(200, Availability)
+def get_availability(ticket_type_id: str) -> Response:
+    """See how many tickets of a type are left"""
+    return document(services().catalogue.availability, ticket_type_id)

@@ -1,0 +1,113 @@
+"""The settings, read from the environment once and checked at start."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from environs import Env
+from marshmallow.validate import OneOf, Range, Regexp
+
+DEFAULT_PORT = 3002
+
+# HS256 wants a key at least as long as its hash (RFC 7518, section 3.2).
+SHORTEST_SECRET = 32
+
+
+class ConfigError(Exception):
+    """The environment does not make a usable configuration; the message says which name and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What an instance needs to know. `.env.example` documents each name in the environment."""
+
+    production: bool
+    database_url: str
+    db_schema: str
+    db_pool_size: int
+    run_migrations: bool
+    redis_url: str
+    jwt_algorithm: str
+    jwt_key: str
+    frontend_urls: tuple[str, ...]
+    hold_ttl_seconds: int
+    max_seats_per_reservation: int
+    max_tickets_per_reservation: int
+    max_live_tickets_per_buyer: int
+    log_level: str
+
+    @classmethod
+    def from_environment(cls) -> Settings:
+        """Read and check the environment. Raises ConfigError."""
+        try:
+            return _read(Env())
+        except ConfigError:
+            raise
+        except Exception as error:  # environs raises its own and marshmallow's kinds
+            raise ConfigError(str(error)) from error
+
+
+def _read(env: Env) -> Settings:
+    production = env.str("ENVIRONMENT", "production", validate=OneOf(["production", "development"]))
+    algorithm = env.str("JWT_ALGORITHM", "HS256", validate=OneOf(["HS256", "RS256"]))
+    return Settings(
+        production=production == "production",
+        database_url=env.str("DATABASE_URL", "") or _database_url(env),
+        db_schema=env.str("DB_SCHEMA", "public", validate=Regexp(r"^[a-z_][a-z0-9_]{0,62}\Z")),
+        db_pool_size=env.int("DB_POOL_SIZE", 8, validate=Range(min=1, max=100)),
+        run_migrations=env.bool("RUN_MIGRATIONS", True),
+        redis_url=env.str("REDIS_URL", "") or _redis_url(env),
+        jwt_algorithm=algorithm,
+        jwt_key=_jwt_key(env, algorithm, strict=production == "production"),
+        frontend_urls=tuple(
+            url.strip().rstrip("/")
+            for url in env.list("FRONTEND_URL", ["http://localhost:3000"])
+            if url.strip()
+        ),
+        hold_ttl_seconds=env.int("HOLD_TTL_SECONDS", 300, validate=Range(min=1, max=86_400)),
+        max_seats_per_reservation=env.int(
+            "MAX_SEATS_PER_RESERVATION", 4, validate=Range(min=1, max=100)
+        ),
+        max_tickets_per_reservation=env.int(
+            "MAX_TICKETS_PER_RESERVATION", 10, validate=Range(min=1, max=1000)
+        ),
+        max_live_tickets_per_buyer=env.int(
+            "MAX_LIVE_TICKETS_PER_BUYER", 10, validate=Range(min=1, max=1_000_000)
+        ),
+        log_level=env.str(
+            "LOG_LEVEL", "INFO", validate=OneOf(["DEBUG", "INFO", "WARNING", "ERROR"])
+        ),
+    )
+
+
+def _database_url(env: Env) -> str:
+    user = quote(env.str("DB_USER", "postgres"), safe="")
+    password = quote(env.str("DB_PASSWORD", ""), safe="")
+    host = quote(env.str("DB_HOST", "localhost"), safe="")
+    name = quote(env.str("DB_NAME", "postgres"), safe="")
+    return f"postgresql://{user}:{password}@{host}:{env.int('DB_PORT', 5432)}/{name}"
+
+
+def _redis_url(env: Env) -> str:
+    password = quote(env.str("REDIS_PASSWORD", ""), safe="")
+    credentials = f":{password}@" if password else ""
+    host = env.str("REDIS_HOST", "localhost")
+    return f"redis://{credentials}{host}:{env.int('REDIS_PORT', 6379)}/0"
+
+
+def _jwt_key(env: Env, algorithm: str, *, strict: bool) -> str:
+    if algorithm == "RS256":
+        key: str = env.str("JWT_PUBLIC_KEY", "").replace("\\n", "\n")
+        if "PUBLIC KEY" not in key:
+            raise ConfigError("JWT_PUBLIC_KEY must be a PEM public key when JWT_ALGORITHM is RS256")
+        return key
+    secret: str = env.str("JWT_SECRET", "")
+    if not secret:
+        raise ConfigError("JWT_SECRET is missing: set it to the Auth Service's secret")
+    if strict and (len(secret.encode()) < SHORTEST_SECRET or len(set(secret)) < 8):
+        raise ConfigError(
+            f"JWT_SECRET is too weak for production: at least {SHORTEST_SECRET} bytes, not a"
+            " repetition; set ENVIRONMENT=development to run with it on your own machine"
+        )
+    return secret

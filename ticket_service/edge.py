@@ -1,0 +1,111 @@
+"""The outermost layer: what every response needs, whether Flask made it or not.
+
+Request id, CORS, and the fast lane. Flask spends more time finding a route and
+building a response than a kept document takes to send, so a URL that a route has once answered with
+a document is remembered together with the function that reads the document; the next GET of the
+same URL calls that function at once. Parsing and checking stay in the routes, and freshness in the
+function: the lane knows neither.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterable
+from http import HTTPStatus
+from typing import Any
+
+from cachetools import LRUCache
+
+from ticket_service.errors import ServiceError
+from ticket_service.exchange import (
+    READ,
+    REQUEST_ID,
+    ROUTE,
+    Answer,
+    Environ,
+    Read,
+    document_answer,
+    error_answer,
+)
+
+StartResponse = Callable[..., Any]
+WsgiApp = Callable[[Environ, StartResponse], Iterable[bytes]]
+
+REMEMBERED_URLS = 5_000
+
+_REQUEST_ID_PATTERN = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+
+_STATUS_LINES = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
+
+_ALLOWED = [
+    ("Access-Control-Allow-Methods", "GET, POST, PUT, OPTIONS"),
+    (
+        "Access-Control-Allow-Headers",
+        "Authorization, Content-Type, Idempotency-Key, If-None-Match, X-Request-ID",
+    ),
+    ("Access-Control-Max-Age", "7200"),
+]
+
+
+class Edge:
+    """WSGI middleware around the Flask application."""
+
+    def __init__(self, app: WsgiApp, allowed_origins: Iterable[str]) -> None:
+        self._app = app
+        self._reads: LRUCache[str, tuple[str, Read]] = LRUCache(REMEMBERED_URLS)
+        self._cors = {
+            origin: [
+                ("Access-Control-Allow-Origin", origin),
+                ("Access-Control-Allow-Credentials", "true"),
+                ("Access-Control-Expose-Headers", "ETag, Retry-After, X-Request-ID"),
+            ]
+            for origin in allowed_origins
+        }
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer one request, as WSGI has it."""
+        request_id = _request_id(environ.get("HTTP_X_REQUEST_ID"))
+        environ[REQUEST_ID] = request_id
+        extra = [("X-Request-ID", request_id), ("Vary", "Origin, Accept-Encoding, Accept-Language")]
+        extra += self._cors.get(environ.get("HTTP_ORIGIN", ""), [])
+
+        def start(
+            status: str, headers: list[tuple[str, str]], exc_info: Any = None
+        ) -> Callable[[bytes], object]:
+            write: Callable[[bytes], object] = start_response(status, headers + extra, exc_info)
+            return write
+
+        return self._respond(environ, start)
+
+    def _respond(self, environ: Environ, start: StartResponse) -> Iterable[bytes]:
+        method = environ["REQUEST_METHOD"]
+        if method == "GET":
+            return self._get(environ, start)
+        if method == "OPTIONS" and "HTTP_ACCESS_CONTROL_REQUEST_METHOD" in environ:
+            return _send(Answer(204, _ALLOWED, b""), start)
+        return self._app(environ, start)
+
+    def _get(self, environ: Environ, start: StartResponse) -> Iterable[bytes]:
+        url: str = environ["RAW_URI"]
+        if url in self._reads:
+            environ[ROUTE], read = self._reads[url]
+            try:
+                return _send(document_answer(read(), environ), start)
+            except ServiceError as error:
+                return _send(error_answer(error, environ), start)
+        body = self._app(environ, start)
+        if READ in environ:
+            self._reads[url] = environ[ROUTE], environ[READ]
+        return body
+
+
+def _send(answer: Answer, start: StartResponse) -> Iterable[bytes]:
+    start(_STATUS_LINES[answer.status], answer.headers)
+    return [answer.body]
+
+
+def _request_id(given: str | None) -> str:
+    if given is not None and _REQUEST_ID_PATTERN.fullmatch(given):
+        return given
+    return os.urandom(16).hex()

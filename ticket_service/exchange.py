@@ -1,0 +1,158 @@
+"""What belongs to one request on its way through: names in the WSGI environment, and answers as
+plain status, headers and bytes, for code above and inside Flask alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import orjson
+from werkzeug.datastructures import LanguageAccept
+from werkzeug.http import parse_accept_header
+
+from ticket_service.errors import ServiceError
+from ticket_service.messages import Language, sentence
+from ticket_service.stores.documents import Document, compress
+
+Environ = dict[str, Any]
+
+REQUEST_ID = "ticket_service.request_id"
+ROUTE = "ticket_service.route"
+USER_ID = "ticket_service.user_id"
+READ = "ticket_service.read"
+"""Set by a route that answered with a document: the function that reads the document again."""
+
+Read = Callable[[], Document]
+
+STATUS_OF_CODE = {
+    "VALIDATION_ERROR": 400,
+    "AUTHENTICATION_REQUIRED": 401,
+    "INVALID_TOKEN": 401,
+    "TOKEN_EXPIRED": 401,
+    "USER_NOT_FOUND": 401,
+    "FORBIDDEN": 403,
+    "NOT_FOUND": 404,
+    "EVENT_NOT_FOUND": 404,
+    "SEAT_NOT_FOUND": 404,
+    "TICKET_TYPE_NOT_FOUND": 404,
+    "RESERVATION_NOT_FOUND": 404,
+    "SEAT_SELECTION_UNAVAILABLE": 404,
+    "SALE_NOT_OPEN": 409,
+    "SEAT_LOCKED": 409,
+    "SEAT_ALREADY_RESERVED": 409,
+    "TICKETS_SOLD_OUT": 409,
+    "LIMIT_EXCEEDED": 409,
+    "IDEMPOTENCY_KEY_REUSED": 409,
+    "RESERVATION_EXPIRED": 409,
+    "ALREADY_CANCELLED": 409,
+    "SERVICE_UNAVAILABLE": 503,
+}
+"""By a refusal's message where it has one of its own and it is listed, else by its code."""
+
+
+class Answer(NamedTuple):
+    """A whole response."""
+
+    status: int
+    headers: list[tuple[str, str]]
+    body: bytes
+
+
+@lru_cache(maxsize=1_000)
+def preferred_language(accept_language: str) -> Language:
+    """Korean, unless the Accept-Language header ranks English before it."""
+    accepted = parse_accept_header(accept_language, LanguageAccept)
+    return "en" if accepted.best_match(["ko", "en"], default="ko") == "en" else "ko"
+
+
+def json_answer(
+    body: bytes, status: int = 200, headers: list[tuple[str, str]] | None = None
+) -> Answer:
+    """A private answer: JSON that nobody may keep."""
+    return Answer(
+        status,
+        [
+            ("Content-Type", "application/json"),
+            ("Content-Length", str(len(body))),
+            ("Cache-Control", "no-store"),
+            *(headers or []),
+        ],
+        body,
+    )
+
+
+def private_answer(body: bytes, environ: Environ) -> Answer:
+    """A private answer that may be long, as this client wants it: compressed or plain."""
+    if _accepts_gzip(environ.get("HTTP_ACCEPT_ENCODING", "")) and (packed := compress(body)):
+        return json_answer(packed, headers=[("Content-Encoding", "gzip")])
+    return json_answer(body)
+
+
+def document_answer(document: Document, environ: Environ) -> Answer:
+    """A kept document as this client wants it: 304, compressed or plain."""
+    headers = [("ETag", document.etag), ("Cache-Control", "no-cache")]
+    if _matches(environ.get("HTTP_IF_NONE_MATCH"), document.etag):
+        return Answer(304, headers, b"")
+    body = document.body
+    if _accepts_gzip(environ.get("HTTP_ACCEPT_ENCODING", "")) and document.compressed:
+        body = document.compressed
+        headers.append(("Content-Encoding", "gzip"))
+    headers.append(("Content-Type", "application/json"))
+    headers.append(("Content-Length", str(len(body))))
+    return Answer(200, headers, body)
+
+
+def error_answer(error: ServiceError, environ: Environ) -> Answer:
+    """A refusal in the one shape that errors have (the wire contract, section 1)."""
+    message = error.message or error.code
+    status = STATUS_OF_CODE.get(message) or STATUS_OF_CODE[error.code]
+    language = preferred_language(environ.get("HTTP_ACCEPT_LANGUAGE", ""))
+    headers = [("Retry-After", str(error.retry_after))] if error.retry_after else []
+    return error_body(
+        status,
+        error.code,
+        sentence(message, language, **error.values),
+        environ,
+        details=error.details,
+        headers=headers,
+    )
+
+
+def error_body(
+    status: int,
+    code: str,
+    text: str,
+    environ: Environ,
+    *,
+    details: dict[str, Any] | None = None,
+    headers: list[tuple[str, str]] | None = None,
+) -> Answer:
+    """The error shape around a ready sentence."""
+    payload: dict[str, Any] = {
+        "success": False,
+        "error": text,
+        "message": text,
+        "code": code,
+        "requestId": environ[REQUEST_ID],
+    }
+    if details:
+        payload["details"] = details
+    # Non-string keys: marshmallow numbers the faulty elements of a list.
+    return json_answer(orjson.dumps(payload, option=orjson.OPT_NON_STR_KEYS), status, headers)
+
+
+def _matches(if_none_match: str | None, etag: str) -> bool:
+    """The weak comparison of RFC 9110, section 13.1.2."""
+    if if_none_match is None:
+        return False
+    if if_none_match in (etag, "*"):
+        return True
+    ours = etag.removeprefix("W/")
+    return any(theirs.strip().removeprefix("W/") == ours for theirs in if_none_match.split(","))
+
+
+@lru_cache(maxsize=1_000)
+def _accepts_gzip(accept_encoding: str) -> bool:
+    accepted = parse_accept_header(accept_encoding)
+    return accepted["gzip"] > 0

@@ -1,0 +1,85 @@
+"""The sentences that people read: Korean first, English where the client prefers it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+Language = Literal["ko", "en"]
+
+SENTENCES: dict[str, tuple[str, str]] = {
+    # Refusals, by ServiceError.message or code.
+    "VALIDATION_ERROR": ("요청 내용이 올바르지 않습니다.", "The request is not valid."),
+    "AMOUNT_TOO_LARGE": (
+        "결제 금액이 한 번에 예매할 수 있는 한도를 넘었습니다.",
+        "The total amount is more than one reservation can have.",
+    ),
+    "IDEMPOTENCY_KEY_REUSED": (
+        "같은 Idempotency-Key로 다른 내용을 예매할 수 없습니다.",
+        "This Idempotency-Key was used for another reservation.",
+    ),
+    "BODY_TOO_LARGE": ("요청 본문이 너무 큽니다.", "The request body is too large."),
+    "UNSUPPORTED_MEDIA_TYPE": (
+        "요청 본문은 JSON(application/json)이어야 합니다.",
+        "The request body must be JSON (application/json).",
+    ),
+    "METHOD_NOT_ALLOWED": (
+        "이 주소에서 지원하지 않는 요청 방식입니다.",
+        "This address does not answer that method.",
+    ),
+    "AUTHENTICATION_REQUIRED": ("로그인이 필요합니다.", "Please log in."),
+    "INVALID_TOKEN": (
+        "로그인 정보가 올바르지 않습니다. 다시 로그인해 주세요.",
+        "Your login is not valid. Please log in again.",
+    ),
+    "TOKEN_EXPIRED": (
+        "로그인이 만료되었습니다. 다시 로그인해 주세요.",
+        "Your login has expired. Please log in again.",
+    ),
+    "USER_NOT_FOUND": (
+        "사용자 정보를 찾을 수 없습니다. 다시 로그인해 주세요.",
+        "We do not know this user. Please log in again.",
+    ),
+    "NOT_FOUND": ("요청한 주소를 찾을 수 없습니다.", "There is nothing at this address."),
+    "EVENT_NOT_FOUND": ("공연을 찾을 수 없습니다.", "There is no such event."),
+    "SEAT_NOT_FOUND": ("좌석을 찾을 수 없습니다.", "This event has no such seat."),
+    "TICKET_TYPE_NOT_FOUND": ("티켓 종류를 찾을 수 없습니다.", "There is no such ticket type."),
+    "RESERVATION_NOT_FOUND": ("예매 내역을 찾을 수 없습니다.", "There is no such reservation."),
+    "SEAT_SELECTION_UNAVAILABLE": (
+        "좌석 선택이 없는 공연입니다.",
+        "This event has no seat selection.",
+    ),
+    "SALE_NOT_OPEN": ("지금은 예매할 수 없는 공연입니다.", "This event is not on sale now."),
+    "SEAT_ALREADY_RESERVED": (
+        "이미 선택된 좌석입니다: {labels}",
+        "These seats are already taken: {labels}",
+    ),
+    "SEAT_LOCKED": (
+        "다른 사람이 선택 중인 좌석이 있습니다. 잠시 후 다시 시도해 주세요.",
+        "Someone is just taking one of these seats. Please try again in a moment.",
+    ),
+    "TICKETS_SOLD_OUT": ("남은 티켓이 부족합니다: {names}", "Not enough tickets left: {names}"),
+    "LIMIT_EXCEEDED": (
+        "한 공연에서 한 사람이 예매할 수 있는 수량은 최대 {limit}매입니다.",
+        "One person can hold at most {limit} tickets for one event.",
+    ),
+    "RESERVATION_EXPIRED": ("예매 시간이 만료되었습니다.", "This reservation has expired."),
+    "ALREADY_CANCELLED": ("이미 취소된 예매입니다.", "This reservation is already cancelled."),
+    "SERVICE_UNAVAILABLE": (
+        "지금은 요청이 많습니다. 잠시 후 다시 시도해 주세요.",
+        "The service is busy. Please try again in a moment.",
+    ),
+    "INTERNAL_ERROR": (
+        "문제가 발생했습니다. 잠시 후 다시 시도해 주세요.",
+        "Something went wrong on our side. Please try again in a moment.",
+    ),
+    # Good news.
+    "SEATS_HELD": ("좌석을 선점했습니다.", "Your seats are held."),
+    "TICKETS_HELD": ("티켓을 예매했습니다.", "Your tickets are held."),
+    "RESERVATION_CANCELLED": ("예매를 취소했습니다.", "Your reservation is cancelled."),
+}
+
+
+def sentence(key: str, language: Language, **values: object) -> str:
+    """The sentence for `key`, its placeholders filled from `values`."""
+    korean, english = SENTENCES[key]
+    return (english if language == "en" else korean).format(**values)

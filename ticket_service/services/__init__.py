@@ -1,0 +1,55 @@
+"""The rules. A service gets its stores handed in and knows neither Flask nor a driver."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ticket_service.config import Settings
+from ticket_service.services.catalogue import Catalogue
+from ticket_service.services.health import Health
+from ticket_service.services.holds import HoldRules
+from ticket_service.services.reservations import Reservations
+from ticket_service.services.seat_map import SeatMaps
+from ticket_service.services.seats import Seats
+from ticket_service.services.tickets import Tickets
+from ticket_service.stores.documents import Documents
+from ticket_service.stores.locks import SeatLocks
+from ticket_service.stores.postgres import Postgres
+from ticket_service.stores.redis import Redis
+from ticket_service.stores.versions import Versions
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """All services of one instance, on one pool each of PostgreSQL and Redis."""
+
+    catalogue: Catalogue
+    seat_maps: SeatMaps
+    seats: Seats
+    tickets: Tickets
+    reservations: Reservations
+    health: Health
+
+    @classmethod
+    def build(cls, settings: Settings) -> Services:
+        """Connect nothing yet: each pool opens its connections when they are needed."""
+        postgres = Postgres(settings.database_url, settings.db_schema, settings.db_pool_size)
+        redis = Redis(settings.redis_url)
+        versions = Versions(redis)
+        documents = Documents(versions)
+        rules = HoldRules(
+            ttl_seconds=settings.hold_ttl_seconds,
+            max_seats=settings.max_seats_per_reservation,
+            max_tickets=settings.max_tickets_per_reservation,
+            max_live_per_buyer=settings.max_live_tickets_per_buyer,
+        )
+        return cls(
+            catalogue=Catalogue(postgres, documents),
+            seat_maps=SeatMaps(postgres, documents),
+            seats=Seats(postgres, SeatLocks(redis), rules),
+            tickets=Tickets(postgres, versions, rules),
+            reservations=Reservations(postgres, versions),
+            # A pool of its own: a sale that keeps every connection busy is no reason to be
+            # taken out of the load balancer.
+            health=Health(Postgres(settings.database_url, settings.db_schema, 1), redis),
+        )

@@ -1,0 +1,205 @@
+"""Reading what is for sale: events, ticket types, seat layouts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from cachetools import LRUCache
+
+from ticket_service.errors import EventNotFound, TicketTypeNotFound
+from ticket_service.services.sql import iso
+from ticket_service.stores.documents import Document, Documents
+from ticket_service.stores.postgres import Postgres, Script
+
+_EVENT_COLUMNS = f"""
+    e.id, e.title, e.description, e.venue, e.address,
+    {iso("e.event_date")} AS event_date,
+    {iso("e.sale_start_date")} AS sale_start_date,
+    {iso("e.sale_end_date")} AS sale_end_date,
+    e.poster_image_url, e.status, e.artist_name,
+    prices.ticket_type_count, prices.min_price, prices.max_price
+"""
+
+_PRICES = """
+    CROSS JOIN LATERAL (
+        SELECT count(*) AS ticket_type_count, min(price) AS min_price, max(price) AS max_price
+        FROM ticket_types WHERE event_id = e.id
+    ) prices
+"""
+
+# A word and its twin in the other language: inside the query, the word is replaced by its twin; a
+# query that is a part of a word (of two letters at least, or everything matches) finds the twin.
+_EVENT_LIST = Script(
+    event_list=f"""
+    WITH twins AS (
+        SELECT korean AS word, english AS twin FROM keyword_mappings
+        UNION ALL SELECT english, korean FROM keyword_mappings
+    ),
+    terms AS (
+        SELECT %(q)s::text AS term
+        UNION SELECT replace(lower(%(q)s), lower(word), twin) FROM twins
+              WHERE strpos(lower(%(q)s), lower(word)) > 0
+        UNION SELECT twin FROM twins
+              WHERE length(%(q)s) > 1 AND strpos(lower(word), lower(%(q)s)) > 0
+    ),
+    patterns AS (
+        SELECT array_agg('%%' || regexp_replace(term, '([\\\\%%_])', '\\\\\\1', 'g') || '%%') AS any
+        FROM terms
+    ),
+    matching AS (
+        SELECT e.* FROM events e, patterns
+        WHERE (%(status)s::text IS NULL OR e.status = %(status)s)
+          AND (%(q)s::text IS NULL
+               OR concat_ws(E'\\n', e.title, e.artist_name, e.venue, e.address)
+                  ILIKE ANY (patterns.any))
+    ),
+    page AS (
+        SELECT {_EVENT_COLUMNS}
+        FROM (
+            SELECT * FROM matching ORDER BY sale_start_date, id
+            LIMIT %(limit)s::bigint OFFSET (%(page)s::bigint - 1) * %(limit)s
+        ) e {_PRICES}
+        ORDER BY e.sale_start_date, e.id
+    )
+    SELECT json_build_object(
+        'events', coalesce((SELECT json_agg(row_to_json(page)) FROM page), '[]'),
+        'pagination', (
+            SELECT json_build_object(
+                'page', %(page)s::bigint, 'limit', %(limit)s::bigint, 'total', count(*),
+                'totalPages', ceil(count(*) / %(limit)s::numeric)::int
+            ) FROM matching
+        )
+    )::text
+"""
+)
+
+_TICKET_TYPES = """
+    SELECT coalesce(json_agg(row_to_json(t)), '[]') FROM (
+        SELECT id, name, price, total_quantity, available_quantity, description
+        FROM ticket_types WHERE event_id = %(event_id)s
+        ORDER BY price DESC, name, id
+    ) t
+"""
+
+_EVENT = Script(
+    event=f"""
+    SELECT json_build_object('event', row_to_json(event), 'ticketTypes', ({_TICKET_TYPES}))::text
+    FROM (
+        SELECT {_EVENT_COLUMNS}, e.seat_layout_id, {iso("e.created_at")} AS created_at,
+               {iso("e.updated_at")} AS updated_at
+        FROM events e {_PRICES}
+        WHERE e.id = %(event_id)s
+    ) event
+"""
+)
+
+_EVENT_TICKET_TYPES = Script(
+    event_ticket_types=f"""
+    SELECT json_build_object('ticketTypes', ({_TICKET_TYPES}))::text
+    FROM events WHERE id = %(event_id)s
+"""
+)
+
+_AVAILABILITY = Script(
+    availability="""
+    SELECT json_build_object('available_quantity', available_quantity,
+                             'total_quantity', total_quantity)::text
+    FROM ticket_types WHERE id = %(ticket_type_id)s
+"""
+)
+
+_EVENT_OF_TICKET_TYPE = Script(
+    event_of_ticket_type="SELECT event_id::text FROM ticket_types WHERE id = %(ticket_type_id)s"
+)
+
+_LAYOUTS = Script(
+    layouts="""
+    SELECT json_build_object('layouts', coalesce(json_agg(row_to_json(l)), '[]'))::text FROM (
+        SELECT id, name, description, total_seats, layout_config
+        FROM seat_layouts ORDER BY total_seats, name
+    ) l
+"""
+)
+
+
+@dataclass(frozen=True, slots=True)
+class EventQuery:
+    """Which events to list. `page` counts from 1; None means any status, any text."""
+
+    status: str | None
+    q: str | None
+    page: int
+    limit: int
+
+
+class Catalogue:
+    """Reads as kept documents (stores/documents.py). All raise ServiceUnavailable."""
+
+    def __init__(self, postgres: Postgres, documents: Documents) -> None:
+        self._postgres = postgres
+        self._documents = documents
+        self._event_of_ticket_type: LRUCache[str, str] = LRUCache(10_000)
+
+    def events(self, query: EventQuery) -> Document:
+        """One page of the events, by start of sale."""
+        parameters = {
+            "status": query.status,
+            "q": query.q,
+            "page": query.page,
+            "limit": query.limit,
+        }
+        return self._documents.read(query, lambda: self._json(_EVENT_LIST, parameters))
+
+    def event(self, event_id: str) -> Document:
+        """One event with its ticket types. Raises EventNotFound."""
+        return self._about_event("event", _EVENT, event_id)
+
+    def ticket_types(self, event_id: str) -> Document:
+        """The ticket types of an event, dearest first. Raises EventNotFound."""
+        return self._about_event("ticket-types", _EVENT_TICKET_TYPES, event_id)
+
+    def availability(self, ticket_type_id: str) -> Document:
+        """The stock of one ticket type. Raises TicketTypeNotFound."""
+        return self._documents.read(
+            ("availability", ticket_type_id),
+            lambda: self._json(
+                _AVAILABILITY, {"ticket_type_id": ticket_type_id}, missing=TicketTypeNotFound
+            ),
+            event_id=self._event_of(ticket_type_id),
+        )
+
+    def layouts(self) -> Document:
+        """The seat layouts, smallest first."""
+        return self._documents.read("layouts", lambda: self._json(_LAYOUTS, {}))
+
+    def _about_event(self, kind: str, query: Script, event_id: str) -> Document:
+        return self._documents.read(
+            (kind, event_id),
+            lambda: self._json(query, {"event_id": event_id}, missing=EventNotFound),
+            event_id=event_id,
+        )
+
+    def _json(
+        self,
+        query: Script,
+        parameters: Mapping[str, object],
+        missing: type[EventNotFound | TicketTypeNotFound] = EventNotFound,
+    ) -> bytes:
+        rows = self._postgres.transaction(query, parameters)
+        if not rows:
+            raise missing
+        text: str = rows[0][0]
+        return text.encode()
+
+    def _event_of(self, ticket_type_id: str) -> str:
+        """The event of a ticket type, which never changes."""
+        event_id = self._event_of_ticket_type.get(ticket_type_id)
+        if event_id is None:
+            rows = self._postgres.transaction(
+                _EVENT_OF_TICKET_TYPE, {"ticket_type_id": ticket_type_id}
+            )
+            if not rows:
+                raise TicketTypeNotFound
+            event_id = self._event_of_ticket_type[ticket_type_id] = rows[0][0]
+        return event_id

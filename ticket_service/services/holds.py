@@ -1,0 +1,158 @@
+"""What holding seats and holding tickets have in common.
+
+A hold is a pending reservation with an end. Making one is a single script (stores/postgres.py):
+
+1. an advisory lock on the buyer, so that his limit and his Idempotency-Key are judged one request
+   at a time;
+2. the rows he wants, locked in the order of their ids, so that two requests never wait for each
+   other in a circle (design rule 2);
+3. one statement that decides — its *verdict* — and writes everything only if the verdict is
+   ACCEPTED.
+
+Others lock in this order too: the reservation, then its seats, then its ticket types, each by id.
+A new reservation's row is nobody's to wait for, so no circle closes.
+"""
+
+from __future__ import annotations
+
+import base64
+import secrets
+import uuid
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from ticket_service.errors import (
+    AmountTooLarge,
+    EventNotFound,
+    IdempotencyKeyReused,
+    LimitExceeded,
+    SaleNotOpen,
+    ServiceError,
+    UserNotFound,
+)
+from ticket_service.services.sql import NOW
+from ticket_service.stores.postgres import Postgres, ReferenceMissing, Script
+
+LARGEST_AMOUNT = 2_147_483_647
+"""Won: what the column total_amount can hold."""
+
+_EVENT_EXISTS = Script(event_exists="SELECT FROM events WHERE id = %(event_id)s")
+
+LOCK_BUYER = """
+    SELECT pg_advisory_xact_lock(hashtextextended('ticket-service:buyer:' || %(buyer_id)s, 0))
+"""
+
+CIRCUMSTANCES = f"""
+    clock AS (SELECT {NOW} AS now),
+    event AS (
+        SELECT title,
+               status NOT IN ('cancelled', 'ended')
+                   AND now >= sale_start_date AND now < sale_end_date AS on_sale
+        FROM events, clock
+        WHERE id = %(event_id)s
+    ),
+    earlier AS (SELECT FROM reservations WHERE id = %(reservation_id)s),
+    live AS (
+        SELECT coalesce(sum(i.quantity), 0) AS quantity
+        FROM clock, reservations r JOIN reservation_items i ON i.reservation_id = r.id
+        WHERE r.user_id = %(buyer_id)s AND r.event_id = %(event_id)s
+          AND (r.status = 'confirmed' OR r.status = 'pending' AND r.expires_at > now)
+    )
+"""
+"""CTEs: the time, the event, this very reservation if it was made before, and how much the buyer
+has of this event already."""
+
+WRITE_RESERVATION = """
+    reservation AS (
+        INSERT INTO reservations (id, user_id, event_id, reservation_number, total_amount, status,
+                                  payment_status, expires_at)
+        SELECT %(reservation_id)s::uuid, %(buyer_id)s::uuid, %(event_id)s::uuid,
+               %(reservation_number)s::text,
+               verdict.amount, 'pending', 'pending',
+               clock.now + make_interval(secs => %(hold_ttl)s)
+        FROM verdict, clock
+        WHERE verdict.code = 'ACCEPTED'
+        RETURNING id, total_amount, expires_at
+    )
+"""
+"""CTE: the row of the new reservation, if the verdict allows it."""
+
+
+@dataclass(frozen=True, slots=True)
+class HoldRules:
+    """The limits of a hold, from the settings."""
+
+    ttl_seconds: int
+    max_seats: int
+    max_tickets: int
+    max_live_per_buyer: int
+
+
+@dataclass(frozen=True, slots=True)
+class HoldRequest:
+    """Who wants to hold something of which event, and under which reservation id."""
+
+    buyer_id: str
+    event_id: str
+    reservation_id: str
+
+    @classmethod
+    def new(cls, buyer_id: str, event_id: str, idempotency_key: str | None) -> HoldRequest:
+        """With a key, the id follows from buyer and key, so that a repeat finds the first
+        reservation in PostgreSQL itself and needs no memory of keys."""
+        if idempotency_key is None:
+            reservation_id = uuid.uuid4()
+        else:
+            reservation_id = uuid.uuid5(uuid.UUID(buyer_id), idempotency_key)
+        return cls(buyer_id, event_id, str(reservation_id))
+
+    def parameters(self, rules: HoldRules) -> dict[str, Any]:
+        """What LOCK_BUYER, CIRCUMSTANCES and WRITE_RESERVATION refer to."""
+        return {
+            "buyer_id": self.buyer_id,
+            "event_id": self.event_id,
+            "reservation_id": self.reservation_id,
+            "reservation_number": _reservation_number(),
+            "hold_ttl": rules.ttl_seconds,
+            "limit": rules.max_live_per_buyer,
+            "largest_amount": LARGEST_AMOUNT,
+        }
+
+
+def run_hold(
+    postgres: Postgres, script: Script, request: HoldRequest, parameters: dict[str, Any]
+) -> tuple[Any, ...]:
+    """Run a holding script; its one row. Raises UserNotFound, EventNotFound, ServiceUnavailable."""
+    try:
+        return postgres.transaction(script, parameters)[0]
+    except ReferenceMissing as error:
+        # The seats and ticket types are locked, so it is the user, or the event vanished just now.
+        if postgres.transaction(_EVENT_EXISTS, {"event_id": request.event_id}):
+            raise UserNotFound from error
+        raise EventNotFound from error
+
+
+def refusal(verdict: str, rules: HoldRules) -> ServiceError:
+    """The error for a verdict that both kinds of hold can meet."""
+    errors: dict[str, ServiceError] = {
+        "EVENT_NOT_FOUND": EventNotFound(),
+        "SALE_NOT_OPEN": SaleNotOpen(),
+        "LIMIT_EXCEEDED": LimitExceeded(
+            {"limit": rules.max_live_per_buyer}, limit=rules.max_live_per_buyer
+        ),
+        "AMOUNT_TOO_LARGE": AmountTooLarge(),
+    }
+    return errors[verdict]
+
+
+def check_same(repeated: object, first: object) -> None:
+    """Raise IdempotencyKeyReused unless a repeated request asks for what the first one did."""
+    if repeated != first:
+        raise IdempotencyKeyReused
+
+
+def _reservation_number() -> str:
+    """For example ``T261122-KX7Q2MHN4RWB``: the day in UTC, and 60 random bits."""
+    word = base64.b32encode(secrets.token_bytes(8))[:12].decode()
+    return f"T{datetime.now(UTC):%y%m%d}-{word}"

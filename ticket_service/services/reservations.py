@@ -1,0 +1,185 @@
+"""A buyer's reservations: looking at them and cancelling them."""
+
+from __future__ import annotations
+
+from ticket_service.errors import AlreadyCancelled, ReservationExpired, ReservationNotFound
+from ticket_service.services.sql import NOW, ended, iso, status
+from ticket_service.stores.postgres import Postgres, Script
+from ticket_service.stores.versions import Versions
+
+_SUMMARY = f"""
+    r.id, r.reservation_number, r.total_amount, {status("r")} AS status, r.payment_status
+"""
+
+_ITEM_SOURCES = """
+    FROM reservation_items i
+    LEFT JOIN ticket_types t ON t.id = i.ticket_type_id
+    LEFT JOIN seats s ON s.id = i.seat_id
+    WHERE i.reservation_id = r.id
+"""
+
+_MINE = Script(
+    my_reservations=f"""
+    SELECT json_build_object('reservations', coalesce(json_agg(row_to_json(mine)), '[]'))::text
+    FROM (
+        SELECT {_SUMMARY}, {iso("r.created_at")} AS created_at, {iso("r.expires_at")} AS expires_at,
+               e.title AS event_title, e.venue, {iso("e.event_date")} AS event_date,
+               (SELECT coalesce(json_agg(json_build_object(
+                    'ticketTypeName', t.name, 'quantity', i.quantity, 'unitPrice', i.unit_price,
+                    'subtotal', i.subtotal, 'seatLabel', s.seat_label
+                ) ORDER BY s.seat_label, t.name, i.id), '[]') {_ITEM_SOURCES}) AS items
+        FROM reservations r LEFT JOIN events e ON e.id = r.event_id
+        WHERE r.user_id = %(buyer_id)s
+        ORDER BY r.created_at DESC, r.id
+        LIMIT %(limit)s::bigint OFFSET (%(page)s::bigint - 1) * %(limit)s
+    ) mine
+"""
+)
+
+
+def _one(title: str, places: str, lines: str) -> Script:
+    """The query for one reservation, with more columns of its event and its lines as given."""
+    text = f"""
+    SELECT json_build_object('reservation', row_to_json(one))::text
+    FROM (
+        SELECT {_SUMMARY}, r.payment_method, {iso("r.expires_at")} AS expires_at,
+               {iso("r.created_at")} AS created_at, r.event_id, e.title AS event_title,
+               {places}, {iso("e.event_date")} AS event_date,
+               {lines},
+               {ended("r")} OR r.status = 'expired' AS "isExpired"
+        FROM reservations r LEFT JOIN events e ON e.id = r.event_id
+        WHERE r.id = %(reservation_id)s AND r.user_id = %(buyer_id)s
+    ) one
+    """
+    return Script(**{title: text})
+
+
+_WITH_ITEMS = _one(
+    "reservation_with_items",
+    "e.venue, e.address",
+    f"""(SELECT coalesce(json_agg(json_build_object(
+            'ticketTypeName', t.name, 'quantity', i.quantity, 'unitPrice', i.unit_price,
+            'subtotal', i.subtotal, 'seatId', i.seat_id, 'seatLabel', s.seat_label,
+            'section', s.section, 'rowNumber', s.row_number, 'seatNumber', s.seat_number
+        ) ORDER BY s.section, s.row_number, s.seat_number, t.name, i.id), '[]')
+        {_ITEM_SOURCES}) AS items""",
+)
+
+_WITH_SEATS = _one(
+    "reservation_with_seats",
+    "e.venue",
+    f"""(SELECT coalesce(json_agg(json_build_object(
+            'seatId', i.seat_id, 'seatLabel', s.seat_label, 'section', s.section,
+            'rowNumber', s.row_number, 'seatNumber', s.seat_number, 'price', i.unit_price,
+            'ticketTypeName', t.name, 'quantity', i.quantity
+        ) ORDER BY s.section, s.row_number, s.seat_number, t.name, i.id), '[]')
+        {_ITEM_SOURCES}) AS seats""",
+)
+
+# In the order of holds.py. The Payment Service takes the same first lock, so a payment comes wholly
+# before a cancellation or wholly after it; after it, it finds expires_at passed and refuses.
+_LOCK_RESERVATION = """
+    SELECT id FROM reservations
+    WHERE id = %(reservation_id)s AND user_id = %(buyer_id)s FOR UPDATE
+"""
+
+
+def _lock_what_it_has(table: str, reference: str) -> str:
+    return f"""
+    SELECT owned.id
+    FROM reservations r JOIN reservation_items i ON i.reservation_id = r.id
+    JOIN {table} owned ON owned.id = i.{reference}
+    WHERE r.id = %(reservation_id)s AND r.user_id = %(buyer_id)s
+      AND r.status IN ('pending', 'confirmed')
+    ORDER BY owned.id FOR UPDATE OF owned
+    """
+
+
+_GIVE_BACK = f"""
+    WITH verdict AS (
+        SELECT r.id, r.event_id, CASE
+            WHEN r.status = 'cancelled' THEN 'ALREADY_CANCELLED'
+            WHEN r.status = 'expired' OR {ended("r")} THEN 'RESERVATION_EXPIRED'
+            ELSE 'ACCEPTED'
+        END AS code
+        FROM reservations r
+        WHERE r.id = %(reservation_id)s AND r.user_id = %(buyer_id)s
+    ),
+    cancelled AS (
+        UPDATE reservations r
+        SET status = 'cancelled', expires_at = {NOW},
+            payment_status = CASE r.payment_status WHEN 'completed' THEN 'refunded'
+                                                   ELSE r.payment_status END
+        FROM verdict
+        WHERE r.id = verdict.id AND verdict.code = 'ACCEPTED'
+        RETURNING r.id
+    ),
+    seats_back AS (
+        UPDATE seats s SET status = 'available'
+        FROM cancelled JOIN reservation_items i ON i.reservation_id = cancelled.id
+        WHERE s.id = i.seat_id
+    ),
+    stock_back AS (
+        UPDATE ticket_types t
+        SET available_quantity = t.available_quantity + returned.quantity
+        FROM (
+            SELECT i.ticket_type_id, sum(i.quantity) AS quantity
+            FROM cancelled JOIN reservation_items i ON i.reservation_id = cancelled.id
+            GROUP BY i.ticket_type_id
+        ) returned
+        WHERE t.id = returned.ticket_type_id
+    )
+    SELECT code, event_id::text FROM verdict
+"""
+
+CANCEL = Script(
+    lock_reservation=_LOCK_RESERVATION,
+    lock_its_seats=_lock_what_it_has("seats", "seat_id"),
+    lock_its_ticket_types=_lock_what_it_has("ticket_types", "ticket_type_id"),
+    cancel=_GIVE_BACK,
+)
+
+
+class Reservations:
+    """Reads return JSON as bytes, as the wire shows it. All raise ServiceUnavailable."""
+
+    def __init__(self, postgres: Postgres, versions: Versions) -> None:
+        self._postgres = postgres
+        self._versions = versions
+
+    def mine(self, buyer_id: str, page: int, limit: int) -> bytes:
+        """The buyer's reservations, newest first."""
+        return self._json(_MINE, buyer_id=buyer_id, page=page, limit=limit)
+
+    def with_items(self, buyer_id: str, reservation_id: str) -> bytes:
+        """One reservation of the buyer with its lines. Raises ReservationNotFound."""
+        return self._json(_WITH_ITEMS, buyer_id=buyer_id, reservation_id=reservation_id)
+
+    def with_seats(self, buyer_id: str, reservation_id: str) -> bytes:
+        """One reservation of the buyer with its seats. Raises ReservationNotFound."""
+        return self._json(_WITH_SEATS, buyer_id=buyer_id, reservation_id=reservation_id)
+
+    def cancel(self, buyer_id: str, reservation_id: str) -> None:
+        """Give back what the reservation has, exactly once; a paid one becomes refunded.
+
+        Raises ReservationNotFound, AlreadyCancelled, ReservationExpired.
+        """
+        rows = self._postgres.transaction(
+            CANCEL, {"buyer_id": buyer_id, "reservation_id": reservation_id}
+        )
+        if not rows:
+            raise ReservationNotFound
+        [(verdict, event_id)] = rows
+        if verdict == "ALREADY_CANCELLED":
+            raise AlreadyCancelled
+        if verdict == "RESERVATION_EXPIRED":
+            raise ReservationExpired
+        if event_id is not None:
+            self._versions.change(event_id)
+
+    def _json(self, query: Script, **parameters: str | int) -> bytes:
+        rows = self._postgres.transaction(query, parameters)
+        if not rows:
+            raise ReservationNotFound
+        text: str = rows[0][0]
+        return text.encode()

@@ -1,0 +1,152 @@
+"""The seat map: which seats an event has, and which of them are free.
+
+Five thousand seats are 750 kB of JSON, and in a sale some seat changes fifty times a second. So the
+map is kept as one piece of JSON a seat; a change reads only which seats are not available, in no
+order, and replaces the pieces that differ.
+"""
+
+from __future__ import annotations
+
+import time
+
+import orjson
+from cachetools import LRUCache
+
+from ticket_service.errors import EventNotFound, SeatSelectionUnavailable
+from ticket_service.stores.documents import Document, Documents
+from ticket_service.stores.postgres import Postgres, Script
+
+LAYOUT_MAX_AGE = 10.0
+"""Seconds after which seats, labels and prices are read anew: another program may change them."""
+
+CAPACITY = 100
+"""Seat maps kept; a stadium's takes about 3 MB."""
+
+_EVENT = Script(
+    seat_map_event="""
+    SELECT e.title, l.layout_config::text
+    FROM events e LEFT JOIN seat_layouts l ON l.id = e.seat_layout_id
+    WHERE e.id = %(event_id)s
+"""
+)
+
+_SEATS = Script(
+    seat_map="""
+    SELECT id::text, section, row_number, seat_number, seat_label, price, left(status, 1)
+    FROM seats WHERE event_id = %(event_id)s
+    ORDER BY section, row_number, seat_number
+"""
+)
+
+# Sorting five thousand seats by section would take ten times as long.
+_TAKEN = Script(
+    taken_seats="""
+    SELECT count(*),
+           coalesce(string_agg(id || left(status, 1), '') FILTER (WHERE status <> 'available'), '')
+    FROM seats WHERE event_id = %(event_id)s
+"""
+)
+
+_ID_LENGTH = 36
+
+# By the first letter that _SEATS and _TAKEN read: the end of a seat's JSON.
+_ENDS = {
+    "a": b'"available"}',
+    "l": b'"locked"}',
+    "r": b'"reserved"}',
+}
+
+
+class SeatMaps:
+    """The seat maps of this instance."""
+
+    def __init__(self, postgres: Postgres, documents: Documents) -> None:
+        self._postgres = postgres
+        self._documents = documents
+        self._maps: LRUCache[str, _SeatMap] = LRUCache(CAPACITY)
+
+    def read(self, event_id: str) -> Document:
+        """The seat map of an event, by section, row and seat.
+
+        Raises EventNotFound, SeatSelectionUnavailable (no layout), ServiceUnavailable.
+        """
+        return self._documents.read(
+            ("seat-map", event_id), lambda: self._load(event_id), event_id=event_id
+        )
+
+    def _load(self, event_id: str) -> bytes:
+        seat_map = self._maps.get(event_id)
+        if seat_map is not None and time.monotonic() - seat_map.read_at < LAYOUT_MAX_AGE:
+            [(count, taken)] = self._postgres.transaction(_TAKEN, {"event_id": event_id})
+            if seat_map.update(count, taken):
+                return seat_map.body()
+        seat_map = self._maps[event_id] = self._read_whole(event_id)
+        return seat_map.body()
+
+    def _read_whole(self, event_id: str) -> _SeatMap:
+        event = self._postgres.transaction(_EVENT, {"event_id": event_id})
+        if not event:
+            raise EventNotFound
+        [(title, layout)] = event
+        if layout is None:
+            raise SeatSelectionUnavailable
+        seats = self._postgres.transaction(_SEATS, {"event_id": event_id})
+        return _SeatMap(event_id, title, layout, seats)
+
+
+class _SeatMap:
+    """One event's seats as pieces of JSON. Used by one greenlet at a time (the coalescer's)."""
+
+    def __init__(
+        self,
+        event_id: str,
+        title: str,
+        layout: str,
+        seats: list[tuple[str, str, int, int, str, int, str]],
+    ) -> None:
+        self.read_at = time.monotonic()
+        event = orjson.dumps({"id": event_id, "title": title})
+        self._head = b'{"event":' + event + b',"layout":' + layout.encode() + b',"seats":['
+        self._beginnings = [
+            orjson.dumps(
+                {
+                    "id": seat_id,
+                    "section": section,
+                    "row_number": row_number,
+                    "seat_number": seat_number,
+                    "seat_label": seat_label,
+                    "price": price,
+                }
+            )[:-1]
+            + b',"status":'
+            for seat_id, section, row_number, seat_number, seat_label, price, _ in seats
+        ]
+        self._positions = {seat[0]: position for position, seat in enumerate(seats)}
+        self._taken = {seat[0]: seat[-1] for seat in seats if seat[-1] != "a"}
+        self._pieces = [
+            beginning + _ENDS[seat[-1]]
+            for beginning, seat in zip(self._beginnings, seats, strict=True)
+        ]
+
+    def update(self, count: int, taken: str) -> bool:
+        """Take over which seats are taken: ids, each with the first letter of its status.
+
+        False when the event has other seats than before; the map must then be read anew.
+        """
+        width = _ID_LENGTH + 1
+        now = {
+            taken[start : start + _ID_LENGTH]: taken[start + _ID_LENGTH]
+            for start in range(0, len(taken), width)
+        }
+        changed = {seat_id for seat_id, _ in now.items() ^ self._taken.items()}
+        if count != len(self._pieces) or not changed <= self._positions.keys():
+            return False
+        for seat_id in changed:
+            position = self._positions[seat_id]
+            self._pieces[position] = self._beginnings[position] + _ENDS[now.get(seat_id, "a")]
+        self._taken = now
+        return True
+
+    def body(self) -> bytes:
+        """The whole answer."""
+        return self._head + b",".join(self._pieces) + b"]}"

@@ -1,0 +1,190 @@
+"""Holding chosen seats."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from ticket_service.errors import (
+    InvalidInput,
+    SeatAlreadyReserved,
+    SeatLocked,
+    SeatNotFound,
+    ServiceError,
+    ServiceUnavailable,
+)
+from ticket_service.services.holds import (
+    CIRCUMSTANCES,
+    LOCK_BUYER,
+    WRITE_RESERVATION,
+    HoldRequest,
+    HoldRules,
+    check_same,
+    refusal,
+    run_hold,
+)
+from ticket_service.services.sql import iso
+from ticket_service.stores.locks import SeatLocks
+from ticket_service.stores.postgres import Postgres, Script
+from ticket_service.stores.redis import RedisUnavailable
+
+LOCK_SEATS = """
+    SELECT id FROM seats
+    WHERE event_id = %(event_id)s AND id = ANY (%(seat_ids)s::uuid[])
+    ORDER BY id FOR UPDATE
+"""
+
+_DECIDE = f"""
+    WITH {CIRCUMSTANCES},
+    wanted AS (
+        SELECT id, seat_label, price, status FROM seats
+        WHERE event_id = %(event_id)s AND id = ANY (%(seat_ids)s::uuid[])
+    ),
+    verdict AS (
+        SELECT CASE
+            WHEN EXISTS (SELECT FROM earlier) THEN 'REPEATED'
+            WHEN NOT EXISTS (SELECT FROM event) THEN 'EVENT_NOT_FOUND'
+            WHEN count(*) < cardinality(%(seat_ids)s::uuid[]) THEN 'SEAT_NOT_FOUND'
+            WHEN NOT (SELECT on_sale FROM event) THEN 'SALE_NOT_OPEN'
+            WHEN bool_or(status <> 'available') THEN 'SEAT_ALREADY_RESERVED'
+            WHEN count(*) + (SELECT quantity FROM live) > %(limit)s THEN 'LIMIT_EXCEEDED'
+            WHEN sum(price) > %(largest_amount)s THEN 'AMOUNT_TOO_LARGE'
+            ELSE 'ACCEPTED'
+        END AS code, sum(price) AS amount
+        FROM wanted
+    ),
+    {WRITE_RESERVATION},
+    items AS (
+        INSERT INTO reservation_items (reservation_id, seat_id, quantity, unit_price, subtotal)
+        SELECT reservation.id, wanted.id, 1, price, price FROM reservation, wanted
+    ),
+    taken AS (
+        UPDATE seats SET status = 'locked'
+        FROM reservation
+        WHERE seats.id = ANY (%(seat_ids)s::uuid[])
+    )
+    SELECT (SELECT code FROM verdict),
+           (SELECT array_agg(seat_label ORDER BY seat_label) FROM wanted
+            WHERE status <> 'available'),
+           (SELECT total_amount FROM reservation),
+           (SELECT {iso("expires_at")} FROM reservation),
+           (SELECT json_agg(json_build_object('id', id, 'seat_label', seat_label, 'price', price,
+                                              'status', 'locked') ORDER BY seat_label)
+            FROM wanted)
+"""
+
+HOLD_SEATS = Script(lock_buyer=LOCK_BUYER, lock_seats=LOCK_SEATS, hold_seats=_DECIDE)
+
+_FIRST_HOLD = f"""
+    SELECT r.event_id::text, r.reservation_number, r.total_amount, {iso("r.expires_at")},
+           coalesce(array_agg(i.seat_id::text) FILTER (WHERE i.seat_id IS NOT NULL), '{{}}'),
+           json_agg(json_build_object(
+               'id', s.id, 'seat_label', s.seat_label, 'price', i.unit_price, 'status',
+               CASE r.status WHEN 'pending' THEN 'locked' WHEN 'confirmed' THEN 'reserved'
+                             ELSE 'available' END
+           ) ORDER BY s.seat_label)
+    FROM reservations r
+    JOIN reservation_items i ON i.reservation_id = r.id
+    LEFT JOIN seats s ON s.id = i.seat_id
+    WHERE r.id = %(reservation_id)s
+    GROUP BY r.id
+"""
+
+FIRST_HOLD = Script(first_seat_hold=_FIRST_HOLD)
+
+log = logging.getLogger(__name__)
+
+
+class Seats:
+    """Holds chosen seats for a buyer."""
+
+    def __init__(self, postgres: Postgres, locks: SeatLocks, rules: HoldRules) -> None:
+        self._postgres = postgres
+        self._locks = locks
+        self._rules = rules
+
+    def reserve(
+        self, buyer_id: str, event_id: str, seat_ids: list[str], idempotency_key: str | None
+    ) -> dict[str, Any]:
+        """Hold all of these seats for the buyer, or none; the reservation as the wire shows it.
+
+        Raises InvalidInput, SeatLocked, SeatAlreadyReserved, SeatNotFound, EventNotFound,
+        SaleNotOpen, LimitExceeded, AmountTooLarge, UserNotFound, IdempotencyKeyReused,
+        ServiceUnavailable.
+        """
+        self._check_count(seat_ids)
+        request = HoldRequest.new(buyer_id, event_id, idempotency_key)
+        seat_ids = sorted(seat_ids)
+        self._lock(request, seat_ids)
+        changed = True  # unless refused: a connection that broke may have committed
+        try:
+            return self._hold(request, seat_ids)
+        except ServiceUnavailable:
+            raise
+        except ServiceError:
+            changed = False
+            raise
+        finally:
+            self._unlock(request, seat_ids, changed=changed)
+
+    def _check_count(self, seat_ids: list[str]) -> None:
+        limit = self._rules.max_seats
+        if not 1 <= len(seat_ids) <= limit:
+            raise InvalidInput({"seatIds": [f"Choose 1 to {limit} seats."]})
+        if len(set(seat_ids)) < len(seat_ids):
+            raise InvalidInput({"seatIds": ["Choose each seat once."]})
+
+    def _lock(self, request: HoldRequest, seat_ids: list[str]) -> None:
+        """Turn this request away if another one is just taking a seat.
+
+        The owner is the reservation: a repeat under the same Idempotency-Key has the same id,
+        passes here, and waits for the first one in PostgreSQL.
+        """
+        try:
+            if not self._locks.acquire(request.event_id, seat_ids, request.reservation_id):
+                raise SeatLocked
+        except RedisUnavailable:
+            log.warning("holding seats without seat locks")
+
+    def _unlock(self, request: HoldRequest, seat_ids: list[str], *, changed: bool) -> None:
+        try:
+            self._locks.release(request.event_id, seat_ids, request.reservation_id, changed=changed)
+        except RedisUnavailable:
+            log.warning("seat locks not freed; they end by themselves")
+
+    def _hold(self, request: HoldRequest, seat_ids: list[str]) -> dict[str, Any]:
+        parameters = request.parameters(self._rules) | {"seat_ids": seat_ids}
+        verdict, taken, amount, expires_at, seats = run_hold(
+            self._postgres, HOLD_SEATS, request, parameters
+        )
+        if verdict == "REPEATED":
+            return self._first(request, seat_ids)
+        if verdict == "SEAT_NOT_FOUND":
+            raise SeatNotFound
+        if verdict == "SEAT_ALREADY_RESERVED":
+            raise SeatAlreadyReserved({"seats": taken}, labels=", ".join(taken))
+        if verdict != "ACCEPTED":
+            raise refusal(verdict, self._rules)
+        return _reservation(
+            request.reservation_id, parameters["reservation_number"], amount, expires_at, seats
+        )
+
+    def _first(self, request: HoldRequest, seat_ids: list[str]) -> dict[str, Any]:
+        """What the first request with this Idempotency-Key made."""
+        [(event_id, number, amount, expires_at, first_seat_ids, seats)] = (
+            self._postgres.transaction(FIRST_HOLD, {"reservation_id": request.reservation_id})
+        )
+        check_same((request.event_id, seat_ids), (event_id, sorted(first_seat_ids)))
+        return _reservation(request.reservation_id, number, amount, expires_at, seats)
+
+
+def _reservation(
+    reservation_id: str, number: str, amount: int, expires_at: str, seats: list[dict[str, Any]]
+) -> dict[str, Any]:
+    return {
+        "id": reservation_id,
+        "reservationNumber": number,
+        "totalAmount": amount,
+        "expiresAt": expires_at,
+        "seats": seats,
+    }

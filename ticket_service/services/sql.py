@@ -1,0 +1,22 @@
+"""Pieces of SQL that several services share."""
+
+from __future__ import annotations
+
+NOW = "(clock_timestamp() AT TIME ZONE 'UTC')"
+"""The moment, as the TIMESTAMP columns hold it. Not now(): that is when the transaction began,
+which on a hot row is before it waited."""
+
+
+def iso(column: str) -> str:
+    """A TIMESTAMP column as the wire shows it: ISO 8601, milliseconds, Z."""
+    return f"""to_char({column}, 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')"""
+
+
+def ended(reservation: str) -> str:
+    """Whether the row's hold has run out unpaid, whatever its status still says."""
+    return f"({reservation}.status = 'pending' AND {reservation}.expires_at <= {NOW})"
+
+
+def status(reservation: str) -> str:
+    """The row's status as people should see it: an ended hold is expired."""
+    return f"CASE WHEN {ended(reservation)} THEN 'expired' ELSE {reservation}.status END"

@@ -1,0 +1,180 @@
+"""Holding tickets: so many of a ticket type, no seat of one's own.
+
+Two buyers on one ticket type can both win, so nobody is refused for being second: the row lock
+puts them in line (design rule 3), and it is held for one statement and the commit.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+from ticket_service.errors import InvalidInput, TicketsSoldOut, TicketTypeNotFound
+from ticket_service.services.holds import (
+    CIRCUMSTANCES,
+    LOCK_BUYER,
+    WRITE_RESERVATION,
+    HoldRequest,
+    HoldRules,
+    check_same,
+    refusal,
+    run_hold,
+)
+from ticket_service.services.sql import iso, status
+from ticket_service.stores.postgres import Postgres, Script
+from ticket_service.stores.versions import Versions
+
+LOCK_TICKET_TYPES = """
+    SELECT id FROM ticket_types
+    WHERE event_id = %(event_id)s AND id = ANY (%(ticket_type_ids)s::uuid[])
+    ORDER BY id FOR UPDATE
+"""
+
+_DECIDE = f"""
+    WITH {CIRCUMSTANCES},
+    lines AS (
+        SELECT t.id, t.name, t.price, t.available_quantity, wanted.quantity,
+               t.price::bigint * wanted.quantity AS subtotal, wanted.position
+        FROM unnest(%(ticket_type_ids)s::uuid[], %(quantities)s::int[])
+             WITH ORDINALITY AS wanted (ticket_type_id, quantity, position)
+        JOIN ticket_types t ON t.id = wanted.ticket_type_id AND t.event_id = %(event_id)s
+    ),
+    verdict AS (
+        SELECT CASE
+            WHEN EXISTS (SELECT FROM earlier) THEN 'REPEATED'
+            WHEN NOT EXISTS (SELECT FROM event) THEN 'EVENT_NOT_FOUND'
+            WHEN count(*) < cardinality(%(ticket_type_ids)s::uuid[]) THEN 'TICKET_TYPE_NOT_FOUND'
+            WHEN NOT (SELECT on_sale FROM event) THEN 'SALE_NOT_OPEN'
+            WHEN bool_or(available_quantity < quantity) THEN 'TICKETS_SOLD_OUT'
+            WHEN sum(quantity) + (SELECT quantity FROM live) > %(limit)s THEN 'LIMIT_EXCEEDED'
+            WHEN sum(subtotal) > %(largest_amount)s THEN 'AMOUNT_TOO_LARGE'
+            ELSE 'ACCEPTED'
+        END AS code, sum(subtotal) AS amount
+        FROM lines
+    ),
+    {WRITE_RESERVATION},
+    items AS (
+        INSERT INTO reservation_items (reservation_id, ticket_type_id, quantity, unit_price,
+                                       subtotal)
+        SELECT reservation.id, lines.id, quantity, price, subtotal FROM reservation, lines
+    ),
+    taken AS (
+        UPDATE ticket_types t SET available_quantity = t.available_quantity - lines.quantity
+        FROM lines, reservation
+        WHERE t.id = lines.id
+    )
+    SELECT (SELECT code FROM verdict),
+           (SELECT array_agg(name ORDER BY position) FROM lines
+            WHERE available_quantity < quantity),
+           (SELECT title FROM event),
+           (SELECT total_amount FROM reservation),
+           (SELECT {iso("expires_at")} FROM reservation),
+           (SELECT json_agg(json_build_object(
+                'ticketTypeId', id, 'ticketTypeName', name, 'quantity', quantity,
+                'unitPrice', price, 'subtotal', subtotal) ORDER BY position) FROM lines)
+"""
+
+HOLD_TICKETS = Script(
+    lock_buyer=LOCK_BUYER, lock_ticket_types=LOCK_TICKET_TYPES, hold_tickets=_DECIDE
+)
+
+_FIRST_HOLD = f"""
+    SELECT r.event_id::text, r.reservation_number, e.title, r.total_amount, {status("r")},
+           r.payment_status, {iso("r.expires_at")},
+           json_agg(json_build_object(
+               'ticketTypeId', i.ticket_type_id, 'ticketTypeName', t.name,
+               'quantity', i.quantity, 'unitPrice', i.unit_price, 'subtotal', i.subtotal))
+    FROM reservations r
+    JOIN reservation_items i ON i.reservation_id = r.id
+    LEFT JOIN events e ON e.id = r.event_id
+    LEFT JOIN ticket_types t ON t.id = i.ticket_type_id
+    WHERE r.id = %(reservation_id)s
+    GROUP BY r.id, e.title
+"""
+
+FIRST_HOLD = Script(first_ticket_hold=_FIRST_HOLD)
+
+
+class Tickets:
+    """Holds tickets for a buyer."""
+
+    def __init__(self, postgres: Postgres, versions: Versions, rules: HoldRules) -> None:
+        self._postgres = postgres
+        self._versions = versions
+        self._rules = rules
+
+    def reserve(
+        self,
+        buyer_id: str,
+        event_id: str,
+        items: Iterable[tuple[str, int]],
+        idempotency_key: str | None,
+    ) -> dict[str, Any]:
+        """Hold all of `items`, pairs of ticket type id and quantity, or none.
+
+        Lines of the same ticket type are merged. Returns the reservation as the wire shows it.
+        Raises InvalidInput, TicketsSoldOut, TicketTypeNotFound, EventNotFound, SaleNotOpen,
+        LimitExceeded, AmountTooLarge, UserNotFound, IdempotencyKeyReused, ServiceUnavailable.
+        """
+        quantities = self._merge(items)
+        request = HoldRequest.new(buyer_id, event_id, idempotency_key)
+        reservation = self._hold(request, quantities)
+        self._versions.change(event_id)
+        return reservation
+
+    def _merge(self, items: Iterable[tuple[str, int]]) -> Counter[str]:
+        quantities: Counter[str] = Counter()
+        for ticket_type_id, quantity in items:
+            quantities[ticket_type_id] += quantity
+        limit = self._rules.max_tickets
+        if not quantities:
+            raise InvalidInput({"items": ["Choose at least one ticket type."]})
+        if not all(1 <= quantity <= limit for quantity in quantities.values()):
+            raise InvalidInput({"items": [f"Choose 1 to {limit} tickets of a type."]})
+        return quantities
+
+    def _hold(self, request: HoldRequest, quantities: Counter[str]) -> dict[str, Any]:
+        parameters = request.parameters(self._rules) | {
+            "ticket_type_ids": list(quantities.keys()),
+            "quantities": list(quantities.values()),
+        }
+        verdict, sold_out, title, amount, expires_at, items = run_hold(
+            self._postgres, HOLD_TICKETS, request, parameters
+        )
+        if verdict == "REPEATED":
+            return self._first(request, quantities)
+        if verdict == "TICKET_TYPE_NOT_FOUND":
+            raise TicketTypeNotFound
+        if verdict == "TICKETS_SOLD_OUT":
+            raise TicketsSoldOut({"ticketTypes": sold_out}, names=", ".join(sold_out))
+        if verdict != "ACCEPTED":
+            raise refusal(verdict, self._rules)
+        return {
+            "id": request.reservation_id,
+            "reservationNumber": parameters["reservation_number"],
+            "eventTitle": title,
+            "totalAmount": amount,
+            "status": "pending",
+            "paymentStatus": "pending",
+            "expiresAt": expires_at,
+            "items": items,
+        }
+
+    def _first(self, request: HoldRequest, quantities: Counter[str]) -> dict[str, Any]:
+        """What the first request with this Idempotency-Key made."""
+        [(event_id, number, title, amount, state, payment_status, expires_at, items)] = (
+            self._postgres.transaction(FIRST_HOLD, {"reservation_id": request.reservation_id})
+        )
+        first = {item["ticketTypeId"]: item["quantity"] for item in items}
+        check_same((request.event_id, quantities), (event_id, first))
+        return {
+            "id": request.reservation_id,
+            "reservationNumber": number,
+            "eventTitle": title,
+            "totalAmount": amount,
+            "status": state,
+            "paymentStatus": payment_status,
+            "expiresAt": expires_at,
+            "items": items,
+        }

@@ -1,0 +1,45 @@
+"""One run for many callers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from typing import Generic, TypeVar, cast
+
+from gevent.event import AsyncResult
+
+Result = TypeVar("Result")
+
+
+class Coalescer(Generic[Result]):
+    """Lets callers that arrive together share one run of the same work.
+
+    A caller never gets the result of a run that began before he came: whatever was committed before
+    he asked is in his answer. So at most one run a key is under way, and one more is waited for.
+    """
+
+    def __init__(self) -> None:
+        self._running: dict[Hashable, AsyncResult[Result]] = {}
+        self._next: dict[Hashable, AsyncResult[Result]] = {}
+
+    def run(self, key: Hashable, work: Callable[[], Result]) -> Result:
+        """The result of a run of `work` that began now or later; raises what the run raised."""
+        shared = self._next.get(key)
+        if shared is not None:
+            return cast("Result", shared.get())
+        mine: AsyncResult[Result] = AsyncResult()
+        running = self._running.get(key)
+        if running is not None:
+            self._next[key] = mine
+            running.wait()
+            del self._next[key]
+        self._running[key] = mine
+        try:
+            result = work()
+        except BaseException as error:
+            mine.set_exception(error)
+            raise
+        else:
+            mine.set(result)
+            return result
+        finally:
+            del self._running[key]

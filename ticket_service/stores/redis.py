@@ -1,0 +1,115 @@
+"""Redis: a small pool of connections, one command or one script at a time.
+
+redis-py's `Connection` speaks the protocol; its `Redis` client on top costs as much again a call,
+and its pool raises when it is empty instead of waiting, so the pool is ours.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import redis
+from gevent.lock import BoundedSemaphore
+from redis.connection import ConnectionInterface
+from redis.exceptions import NoScriptError, ResponseError
+
+from ticket_service.errors import ServiceUnavailable
+
+POOL_SIZE = 32
+CHECKOUT_TIMEOUT = 0.5
+SOCKET_TIMEOUT = 0.5
+"""Seconds for a connection to open, and for each answer."""
+
+REST_AFTER_FAILURE = 1.0
+"""Seconds during which nobody tries again, so that a hanging Redis costs one request its time-out
+and not every request."""
+
+SCRIPTS = Path(__file__).parent.parent / "lua"
+
+log = logging.getLogger(__name__)
+
+
+class RedisUnavailable(ServiceUnavailable):
+    """Redis is gone or slow. Most callers go on without it; where none does, it is a 503."""
+
+
+class Script:
+    """A Lua script from ticket_service/lua; its header says what goes in and what comes out."""
+
+    def __init__(self, name: str) -> None:
+        self.source = (SCRIPTS / f"{name}.lua").read_text(encoding="utf-8")
+        self.sha = hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
+
+
+class Redis:
+    """The shared Redis. All methods may be called from many greenlets at once."""
+
+    def __init__(self, url: str) -> None:
+        self._connections = redis.ConnectionPool.from_url(
+            url,
+            socket_connect_timeout=SOCKET_TIMEOUT,
+            socket_timeout=SOCKET_TIMEOUT,
+            decode_responses=True,
+        )
+        self._slots = BoundedSemaphore(POOL_SIZE)
+        self._idle: list[ConnectionInterface] = []
+        self._rest_until = 0.0
+
+    def command(self, *words: str | int) -> Any:
+        """Send one command and return its answer. Raises RedisUnavailable."""
+        with self._connection() as connection:
+            connection.send_command(*words)
+            return connection.read_response()
+
+    def run(self, script: Script, keys: list[str], *arguments: str | int) -> Any:
+        """Run a script on `keys`, all of one hash slot. Raises RedisUnavailable."""
+        call = (len(keys), *keys, *arguments)
+        with self._connection() as connection:
+            connection.send_command("EVALSHA", script.sha, *call)
+            try:
+                return connection.read_response()
+            except NoScriptError:  # a Redis that was restarted or flushed
+                connection.send_command("EVAL", script.source, *call)
+                return connection.read_response()
+
+    def close(self) -> None:
+        """Close the idle connections."""
+        while self._idle:
+            self._idle.pop().disconnect()
+
+    @contextmanager
+    def _connection(self) -> Iterator[ConnectionInterface]:
+        if time.monotonic() < self._rest_until:
+            raise RedisUnavailable
+        if not self._slots.acquire(timeout=CHECKOUT_TIMEOUT):
+            raise RedisUnavailable
+        connection = None
+        try:
+            connection = self._idle.pop() if self._idle else self._connections.make_connection()
+            yield connection
+            self._idle.append(connection)
+        except ResponseError as error:
+            if connection is not None:
+                self._idle.append(connection)
+            log.warning("redis refused", extra={"error": str(error)})
+            raise RedisUnavailable from error
+        except (redis.RedisError, OSError) as error:
+            log.warning("redis unavailable", extra={"error": type(error).__name__})
+            self._rest_until = time.monotonic() + REST_AFTER_FAILURE
+            if connection is not None:
+                connection.disconnect()
+            self.close()  # the idle ones lead to the same server
+            raise RedisUnavailable from error
+        except BaseException:
+            # The greenlet was killed half-way: an answer may still be on its way.
+            if connection is not None:
+                connection.disconnect()
+            raise
+        finally:
+            self._slots.release()
