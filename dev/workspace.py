@@ -1,0 +1,33 @@
+"""What the development tools share: their folder, their secret, the people of the demo data."""
+
+import os
+import secrets
+import signal
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+DEMO_BUYER_ID = "d0000000-0000-4000-8000-000000000001"
+DEMO_ADMIN_ID = "d0000000-0000-4000-8000-000000000002"
+
+
+def data_dir() -> Path:
+    """The folder, made when it is missing, for the data of `make run`: DEV_DATA_DIR or `.dev`."""
+    folder = Path(os.environ.get("DEV_DATA_DIR") or ROOT / ".dev").resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def jwt_secret() -> str:
+    """JWT_SECRET, or else a random one, made once, so that `make token` and `make run` agree."""
+    if given := os.environ.get("JWT_SECRET"):
+        return given
+    kept = data_dir() / "jwt_secret"
+    if not kept.exists():
+        draft = kept.with_suffix(f".{os.getpid()}")
+        draft.touch(mode=0o600)
+        draft.write_text(secrets.token_hex(32))
+        draft.rename(kept)
+    return kept.read_text()
