@@ -1,0 +1,100 @@
+"""The servers, the database and the instances that the tests share."""
+
+import secrets
+import signal
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from functools import partial
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import psycopg2
+import pytest
+from psycopg2.extensions import connection as Connection
+from redis import Redis
+
+from dev.servers import Servers
+from dev.servers import servers as run_servers
+from tests.support import factories
+from tests.support.factories import Event
+from tests.support.service import JWT_SECRET, Service, run_service
+from ticket_service import schema
+
+
+def pytest_configure() -> None:
+    """End in order on SIGTERM too, as on Ctrl-C: the servers must not outlive the tests."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session")
+def folder() -> Iterator[Path]:
+    """A temporary folder for logs and server data; short, and open to PostgreSQL's own user."""
+    with tempfile.TemporaryDirectory(prefix="ticket-tests-") as path:
+        yield Path(path)
+
+
+@pytest.fixture(scope="session")
+def servers(folder: Path) -> Iterator[Servers]:
+    """PostgreSQL and Valkey, ours or those that the environment names, with a database of our own.
+
+    The environment then names them, so that every instance finds them.
+    """
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("ENVIRONMENT", "development")
+        environment.setenv("JWT_SECRET", JWT_SECRET)
+        environment.setenv("DB_SCHEMA", "public")
+        with run_servers(folder) as given, new_database(given.database_url) as database_url:
+            schema.migrate(database_url, "public")
+            environment.setenv("DATABASE_URL", database_url)
+            environment.setenv("REDIS_URL", given.redis_url)
+            yield Servers(database_url, given.redis_url)
+
+
+@pytest.fixture
+def database(servers: Servers) -> Iterator[Connection]:
+    """A connection to arrange and to check with; every statement commits at once."""
+    with closing(psycopg2.connect(servers.database_url)) as connection:
+        connection.autocommit = True
+        yield connection
+
+
+@pytest.fixture
+def redis(servers: Servers) -> Iterator[Redis]:
+    """A client of the instances' Redis."""
+    with Redis.from_url(servers.redis_url, decode_responses=True) as client:
+        yield client
+
+
+@pytest.fixture
+def make_event(database: Connection) -> Callable[..., Event]:
+    """`factories.make_event` on the tests' database."""
+    return partial(factories.make_event, database)
+
+
+@pytest.fixture(scope="session")
+def service(servers: Servers, folder: Path) -> Iterator[Service]:
+    """The instance, with default settings, for every test that does not need one of its own."""
+    with run_service(folder) as instance:
+        yield instance
+
+
+@pytest.fixture
+def start_service(servers: Servers, folder: Path) -> Iterator[Callable[..., Service]]:
+    """Start further instances: `start_service(HOLD_TTL_SECONDS="1")`. They end with the test."""
+    with ExitStack() as stack:
+        yield lambda **env: stack.enter_context(run_service(folder, **env))
+
+
+@contextmanager
+def new_database(server_url: str) -> Iterator[str]:
+    """Create an empty database on a server and give its URL; drop it in the end."""
+    name = f"ticket_test_{secrets.token_hex(6)}"
+    with closing(psycopg2.connect(server_url)) as connection:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute(f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8'")
+            try:
+                yield urlsplit(server_url)._replace(path=f"/{name}").geturl()
+            finally:
+                cursor.execute(f"DROP DATABASE {name} WITH (FORCE)")

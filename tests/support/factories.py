@@ -1,0 +1,136 @@
+"""Rows to test with. Every call makes new ones, so that no test sees another's."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+from psycopg2.extensions import connection as Connection
+from psycopg2.extras import execute_values
+
+
+@dataclass(frozen=True)
+class Event:
+    """The ids of an event's rows: its seats in the order of the wire, its tickets as given."""
+
+    id: str
+    title: str
+    layout_id: str | None = None
+    seat_ids: list[str] = field(default_factory=list)
+    ticket_type_ids: list[str] = field(default_factory=list)
+
+
+def section(
+    name: str = "VIP", rows: int = 1, seats: int = 10, price: int = 50_000, start_row: int = 1
+) -> dict[str, Any]:
+    """A section of a seat layout."""
+    return {
+        "name": name,
+        "rows": rows,
+        "seatsPerRow": seats,
+        "price": price,
+        "startRow": start_row,
+    }
+
+
+def ticket(
+    name: str = "스탠딩", price: int = 30_000, total: int = 100, available: int | None = None
+) -> dict[str, Any]:
+    """A ticket type; all of it is available unless `available` says otherwise."""
+    left = total if available is None else available
+    return {"name": name, "price": price, "total_quantity": total, "available_quantity": left}
+
+
+def make_event(
+    database: Connection,
+    *,
+    sections: Sequence[Mapping[str, Any]] = (),
+    tickets: Sequence[Mapping[str, Any]] = (),
+    sale: tuple[timedelta, timedelta] = (timedelta(hours=-1), timedelta(hours=1)),
+    **columns: Any,
+) -> Event:
+    """Insert an event that is on sale, with a layout and seats of `sections` and with `tickets`.
+
+    Args:
+        database: an autocommit connection.
+        sections: each as `section()` makes it; none means an event without a layout.
+        tickets: each as `ticket()` makes it.
+        sale: start and end of the sale, from now.
+        columns: further columns of `events`, or other values for the usual ones.
+    """
+    now = datetime.now(UTC).replace(tzinfo=None)
+    layout_id = _make_layout(database, sections) if sections else None
+    values = {
+        "title": f"Event {uuid4()}",
+        "venue": "Hall",
+        "address": "1 Street",
+        "artist_name": "Artist",
+        "status": "on_sale",
+        "sale_start_date": now + sale[0],
+        "sale_end_date": now + sale[1],
+        "event_date": now + sale[1] + timedelta(days=1),
+        "seat_layout_id": layout_id,
+        **columns,
+    }
+    event_id = insert(database, "events", **values)
+    return Event(
+        id=event_id,
+        title=values["title"],
+        layout_id=layout_id,
+        seat_ids=_make_seats(database, event_id, sections),
+        ticket_type_ids=[
+            insert(database, "ticket_types", event_id=event_id, **row) for row in tickets
+        ],
+    )
+
+
+def insert(database: Connection, table: str, **columns: Any) -> str:
+    """Insert one row and give its id."""
+    names = ", ".join(columns)
+    places = ", ".join(["%s"] * len(columns))
+    with database.cursor() as cursor:
+        cursor.execute(
+            f"INSERT INTO {table} ({names}) VALUES ({places}) RETURNING id",
+            list(columns.values()),
+        )
+        row = cursor.fetchone()
+    assert row is not None
+    return str(row[0])
+
+
+def _make_layout(database: Connection, sections: Sequence[Mapping[str, Any]]) -> str:
+    return insert(
+        database,
+        "seat_layouts",
+        name=f"Layout {uuid4()}",
+        description="",
+        total_seats=sum(part["rows"] * part["seatsPerRow"] for part in sections),
+        layout_config=json.dumps({"sections": list(sections)}),
+    )
+
+
+def _make_seats(
+    database: Connection, event_id: str, sections: Sequence[Mapping[str, Any]]
+) -> list[str]:
+    rows = [
+        (event_id, part["name"], row, seat, f"{part['name']}-{row}-{seat}", part["price"])
+        for part in sections
+        for row in range(part["startRow"], part["startRow"] + part["rows"])
+        for seat in range(1, part["seatsPerRow"] + 1)
+    ]
+    with database.cursor() as cursor:
+        if rows:
+            execute_values(
+                cursor,
+                "INSERT INTO seats (event_id, section, row_number, seat_number, seat_label, price)"
+                " VALUES %s",
+                rows,
+            )
+        cursor.execute(
+            "SELECT id::text FROM seats WHERE event_id = %s"
+            " ORDER BY section, row_number, seat_number",
+            (event_id,),
+        )
+        return [seat_id for (seat_id,) in cursor.fetchall()]

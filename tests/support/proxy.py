@@ -1,0 +1,118 @@
+"""A proxy in front of a server that can turn into a bad network, and back."""
+
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from threading import Event, Thread
+
+from dev.processes import free_port
+
+Address = tuple[str, int] | str
+"""Host and port, or the path of a Unix socket."""
+
+
+class Proxy:
+    """Listens on a port of 127.0.0.1 and passes bytes on, both ways, unless told otherwise."""
+
+    def __init__(self, upstream: Address) -> None:
+        self.upstream = upstream
+        self.port = free_port()
+        self._listener: socket.socket | None = None
+        self._clients: set[socket.socket] = set()
+        self._acceptor = Thread()
+        self._servers: list[Thread] = []
+        self._flowing = Event()
+        self._losing_answers = False
+        self.restore()
+
+    def restore(self) -> None:
+        """Be a good network again; what `hang` held back arrives now."""
+        self._losing_answers = False
+        self._flowing.set()
+        if self._listener is None:
+            self._listener = socket.create_server(("127.0.0.1", self.port), backlog=1_000)
+            self._acceptor = Thread(target=self._accept, args=(self._listener,))
+            self._acceptor.start()
+
+    def cut(self) -> None:
+        """Break every connection; new ones are fine."""
+        for client in list(self._clients):
+            _shut(client)
+
+    def refuse(self) -> None:
+        """Break every connection and refuse new ones."""
+        if self._listener is not None:
+            _shut(self._listener)
+            self._acceptor.join()
+            self._listener.close()
+            self._listener = None
+        self.cut()
+
+    def hang(self) -> None:
+        """Accept connections and pass nothing on, on old ones neither."""
+        self._flowing.clear()
+
+    def lose_answers(self) -> None:
+        """Pass requests on, and break the connection when the answer comes."""
+        self._losing_answers = True
+
+    def close(self) -> None:
+        """Break everything and leave no thread behind."""
+        self.refuse()
+        self._flowing.set()
+        for thread in self._servers:
+            thread.join()
+
+    def _accept(self, listener: socket.socket) -> None:
+        with suppress(OSError):  # the listener was shut
+            while True:
+                client, _ = listener.accept()
+                self._clients.add(client)
+                self._servers.append(Thread(target=self._serve, args=(client,)))
+                self._servers[-1].start()
+
+    def _serve(self, client: socket.socket) -> None:
+        with client, suppress(OSError), _connect(self.upstream) as server:
+            answers = Thread(target=self._pass, args=(server, client, True))
+            answers.start()
+            self._pass(client, server)
+            answers.join()
+        self._clients.discard(client)
+
+    def _pass(self, source: socket.socket, target: socket.socket, answers: bool = False) -> None:
+        with suppress(OSError):
+            while data := source.recv(65_536):
+                self._flowing.wait()
+                if answers and self._losing_answers:
+                    break
+                target.sendall(data)
+        _shut(source)
+        _shut(target)
+
+
+@contextmanager
+def proxy(upstream: Address) -> Iterator[Proxy]:
+    """A proxy until the block ends."""
+    made = Proxy(upstream)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+def _connect(address: Address) -> socket.socket:
+    if not isinstance(address, str):
+        return socket.create_connection(address)
+    server = socket.socket(socket.AF_UNIX)
+    try:
+        server.connect(address)
+    except OSError:
+        server.close()
+        raise
+    return server
+
+
+def _shut(end: socket.socket) -> None:
+    """Wake whoever waits on this socket: it has ended."""
+    with suppress(OSError):
+        end.shutdown(socket.SHUT_RDWR)

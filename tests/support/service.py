@@ -1,0 +1,126 @@
+"""Real instances of the service, and requests to them."""
+
+import json as jsonlib
+import os
+import secrets
+import signal
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import psutil
+import urllib3
+
+from dev.processes import end, free_port, kill, running, wait_until
+
+JWT_SECRET = secrets.token_hex(32)
+
+# As many buyers may knock at once, each on a connection of their own.
+MOST_CONNECTIONS = 600
+
+
+@dataclass(frozen=True)
+class Response:
+    """An answer; header names are matched without regard to case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        """The body as JSON."""
+        return jsonlib.loads(self.body)
+
+
+class Service:
+    """One running instance: gunicorn with one worker, on a port of its own."""
+
+    def __init__(self, process: psutil.Popen, port: int, log: Path) -> None:
+        self.process = process
+        self.port = port
+        self.url = f"http://127.0.0.1:{port}"
+        self.log = log
+        self._pool = urllib3.HTTPConnectionPool(
+            "127.0.0.1", port, maxsize=MOST_CONNECTIONS, timeout=30, retries=False
+        )
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        token: str | None = None,
+        json: object = None,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | str | None = None,
+    ) -> Response:
+        """Send one request; `path` is whole, as in `/api/v1/events?page=2`. Waits up to 30 s."""
+        sent = dict(headers or {})
+        if token is not None:
+            sent["Authorization"] = f"Bearer {token}"
+        if json is not None:
+            body = jsonlib.dumps(json, ensure_ascii=False).encode()
+            sent.setdefault("Content-Type", "application/json")
+        answer = self._pool.request(method, path, body=body, headers=sent, redirect=False)
+        return Response(answer.status, answer.headers, answer.data)
+
+    def get(self, path: str, **options: Any) -> Response:
+        """GET below the base path: `get("/events")`. Options as for `request`."""
+        return self.request("GET", "/api/v1" + path, **options)
+
+    def post(self, path: str, **options: Any) -> Response:
+        """POST below the base path: `post("/reservations", token=…, json=…)`."""
+        return self.request("POST", "/api/v1" + path, **options)
+
+    def answers(self) -> bool:
+        """Whether it is up."""
+        try:
+            return self.request("GET", "/health").status == 200
+        except urllib3.exceptions.HTTPError:
+            return False
+
+    def log_lines(self) -> list[dict[str, Any]]:
+        """What it logged so far, oldest first; a line that is not JSON is `{"message": line}`."""
+        return [_parsed(line) for line in self.log.read_text(errors="replace").splitlines()]
+
+    def stop(self) -> None:
+        """Stop as Kubernetes does, with SIGTERM, and wait for the end. Harmless when stopped.
+
+        Our idle connections are closed first: gunicorn waits for every open one.
+        """
+        self._pool.close()
+        end(self.process, signal.SIGTERM)
+
+    def kill(self) -> None:
+        """Die at once, without goodbye."""
+        kill(self.process)
+        self._pool.close()
+
+
+@contextmanager
+def run_service(folder: Path, app: str = "wsgi:app", **env: str) -> Iterator[Service]:
+    """Run an instance until the block ends, with `env` over our environment; it answers already.
+
+    Raises:
+        ProcessFailed: it did not start; the message ends with its last log lines.
+    """
+    port = free_port()
+    log = folder / f"service-{port}.log"
+    command = [sys.executable, "-m", "gunicorn", "-c", "gunicorn.conf.py", app]
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1", "PORT": str(port), **env}
+    with running(log.with_suffix(".pid"), command, log=log, env=environment) as process:
+        service = Service(process, port, log)
+        wait_until(service.answers, process, "the service", log)
+        yield service
+        service.stop()
+
+
+def _parsed(line: str) -> dict[str, Any]:
+    try:
+        parsed = jsonlib.loads(line)
+    except ValueError:
+        parsed = None
+    return cast("dict[str, Any]", parsed) if isinstance(parsed, dict) else {"message": line}

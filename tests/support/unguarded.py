@@ -1,0 +1,42 @@
+"""The service with one guard taken out, for the negative controls of the race tests.
+
+`UNGUARDED` names the guard. Run as `gunicorn -c gunicorn.conf.py tests.support.unguarded:app`.
+"""
+
+import os
+
+from ticket_service.app import create_app
+from ticket_service.config import Settings
+from ticket_service.services import reservations, seats, tickets
+from ticket_service.stores.locks import SeatLocks
+from ticket_service.stores.postgres import Script
+
+
+def without(script: Script, *titles: str) -> Script:
+    """The script less the statements of these titles."""
+    calls = script.call.split("; ")
+    left = Script()
+    left.preparations = script.preparations
+    left.call = "; ".join(
+        call for call in calls if not call.removeprefix("EXECUTE ").startswith(titles)
+    )
+    assert left.call.count("EXECUTE") == len(calls) - len(titles)
+    return left
+
+
+match os.environ["UNGUARDED"]:
+    case "seat rows":
+        seats.HOLD_SEATS = without(seats.HOLD_SEATS, "lock_seats")
+        SeatLocks.acquire = lambda *_: True  # type: ignore[method-assign]
+    case "stock rows":
+        tickets.HOLD_TICKETS = without(tickets.HOLD_TICKETS, "lock_ticket_types")
+    case "buyer":
+        seats.HOLD_SEATS = without(seats.HOLD_SEATS, "lock_buyer")
+    case "reservation row":
+        reservations.CANCEL = without(
+            reservations.CANCEL, "lock_reservation", "lock_its_seats", "lock_its_ticket_types"
+        )
+    case guard:
+        raise ValueError(guard)
+
+app = create_app(Settings.from_environment())
