@@ -1,0 +1,99 @@
+"""`make bench`: measure what one request costs and print it in yardsticks.
+
+The exit status is 1 when a request got an error or a read was stale. A `must` that is missed is
+only said: time depends on the machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import secrets
+import signal
+import sys
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+from types import FrameType
+
+import psycopg2
+
+from bench import data, machine, report, rig
+from bench.load import measure
+from bench.report import Result
+from bench.rig import Cores, Server
+from bench.rows import YARDSTICK, Row, rows, supply
+from bench.wire import LoadFailed
+from dev.processes import ProcessFailed
+from dev.workspace import STOP_SIGNALS
+from ticket_service.config import ConfigError
+
+
+def main() -> None:
+    """Run, and end with the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=3.0, help="of each measurement")
+    parser.add_argument("--rounds", type=int, default=3, help="the table shows their medians")
+    arguments = parser.parse_args()
+    if sys.platform != "linux":
+        sys.exit("make bench: pinning to cores and epoll need Linux.")
+    for number in STOP_SIGNALS:
+        signal.signal(number, _stop)
+    try:
+        sys.exit(run(arguments.seconds, arguments.rounds))
+    except (ConfigError, LoadFailed, ProcessFailed, psycopg2.Error) as error:
+        sys.exit(f"make bench: {error}")
+
+
+def run(seconds: float, rounds: int) -> int:
+    """Measure everything and print it. Returns the exit status."""
+    secret = secrets.token_hex(32)
+    os.environ.update(ENVIRONMENT="development", DB_SCHEMA="public")
+    os.environ.update(JWT_ALGORITHM="HS256", JWT_SECRET=secret)
+    cores = Cores.split()
+    os.sched_setaffinity(0, cores.ours)
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ticket-bench-")))
+        stores = stack.enter_context(rig.stores(folder))
+        for line in machine.facts(cores, stores, data.describe(stores.database_url)):
+            print(line)
+        with rig.ceiling(folder, cores) as server:
+            ceiling = measure(server.port, iter(YARDSTICK.requests()), seconds).rate
+        print(f"Load generator: {ceiling:,.0f} requests/s from a server that only answers")
+        content = data.load(stores.database_url, supply(seconds) * rounds)
+        service = stack.enter_context(rig.service(folder, cores, stores))
+        yardstick = stack.enter_context(rig.yardstick(folder, cores))
+        table = rows(content, service, secret, seconds)
+        results = []
+        for number in range(1, rounds + 1):
+            print(f"Round {number} of {rounds}", flush=True)
+            results.append(_round(service, yardstick, table, seconds))
+    print(*report.table(results), *report.remarks(results), sep="\n")
+    return int(report.faults(results) > 0)
+
+
+def _round(service: Server, constant: Server, table: list[Row], seconds: float) -> list[Result]:
+    """The yardstick, then every row."""
+    yardstick = _measured(constant, YARDSTICK, seconds)
+    others = [_measured(service, row, seconds, yardstick) for row in table]
+    return [yardstick, *others]
+
+
+def _measured(server: Server, row: Row, seconds: float, yardstick: Result | None = None) -> Result:
+    requests = iter(row.requests())
+    used = server.cpu_seconds()
+    measurement = measure(server.port, requests, seconds, row.sales)
+    used = server.cpu_seconds() - used
+    rate = yardstick.measurement.rate if yardstick else measurement.rate
+    return Result(row, measurement, cpu=used / measurement.elapsed, ratio=measurement.rate / rate)
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    """Leave through every `with` block; a second Ctrl-C must not break into the stopping."""
+    for other in STOP_SIGNALS:
+        signal.signal(other, signal.SIG_IGN)
+    sys.exit("make bench: stopped.")
+
+
+if __name__ == "__main__":
+    main()

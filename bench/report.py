@@ -1,0 +1,139 @@
+"""What was measured, as text."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from bench.load import CONNECTIONS, Measurement
+from bench.rows import Row
+
+MISSED = "must MISSED"
+
+HEADER = (
+    "row",
+    "requests/s",
+    "p50 ms",
+    "p99 ms",
+    "ratio to Y",
+    "must",
+    "aim",
+    "verdict",
+    "its CPU",
+    "other CPU",
+)
+
+
+@dataclass(frozen=True)
+class Result:
+    """One measurement of one row."""
+
+    row: Row
+    measurement: Measurement
+    cpu: float
+    """How much of its core the measured server used, 0 to 1. Well below 1, something else was the
+    limit."""
+    ratio: float
+    """The rate in yardsticks of the same round."""
+
+    @property
+    def errors(self) -> Counter[int]:
+        """Answers with any other status than the right one, the seller's included."""
+        sales = self.measurement.sales
+        errors = _without(self.measurement.statuses, self.row.status)
+        return errors + _without(sales.statuses, 201) if sales else errors
+
+    @property
+    def stale(self) -> int:
+        """Reads that did not show a sale which had been confirmed before they began."""
+        return self.measurement.sales.stale if self.measurement.sales else 0
+
+
+def table(rounds: Sequence[Sequence[Result]]) -> list[str]:
+    """The medians over the rounds, one line for each row."""
+    lines = [HEADER, *(_cells(results) for results in zip(*rounds, strict=True))]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    text = {HEADER.index("row"), HEADER.index("verdict")}
+    return [
+        " | ".join(
+            cell.ljust(width) if column in text else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
+        )
+        for line in lines
+    ]
+
+
+def remarks(rounds: Sequence[Sequence[Result]]) -> list[str]:
+    """What the table does not show: the spread of Y, the generator, the sales, the errors."""
+    results = [result for results in rounds for result in results]
+    yardsticks = ", ".join(f"{results[0].measurement.rate:,.0f}" for results in rounds)
+    busiest = max(result.measurement.generator_cpu for result in results)
+    sales = [sales for result in results if (sales := result.measurement.sales)]
+    slowest = min(sale.rate for sale in sales)
+    checked = sum(sale.checked for sale in sales)
+    stale = sum(sale.stale for sale in sales)
+    return [
+        f"Y by round: {yardsticks}",
+        "its CPU: the measured server's share of its core; other CPU: how busy the others were",
+        f"{CONNECTIONS} keep-alive connections; the generator used up to {busiest:.0%} of a core",
+        f"While seat maps were read, {slowest:.1f} seats a second or more were sold. Of {checked}"
+        f" reads that began right after a sale, {stale} did not show it",
+        *_errors(results),
+        _conclusion(rounds),
+    ]
+
+
+def faults(rounds: Iterable[Iterable[Result]]) -> int:
+    """How many answers were errors or stale."""
+    return sum(result.errors.total() + result.stale for results in rounds for result in results)
+
+
+def _cells(results: Sequence[Result]) -> tuple[str, ...]:
+    row = results[0].row
+    ratio = _ratio(results)
+    measurements = [result.measurement for result in results]
+    return (
+        row.name,
+        f"{median(measured.rate for measured in measurements):,.0f}",
+        f"{median(measured.p50_ms for measured in measurements):.1f}",
+        f"{median(measured.p99_ms for measured in measurements):.1f}",
+        f"{ratio:.2f}",
+        "" if row.must is None else f"{row.must:.2f}",
+        "" if row.aim is None else f"{row.aim:.2f}",
+        _verdict(row, ratio),
+        f"{median(result.cpu for result in results):.0%}",
+        f"{median(measured.cores_busy for measured in measurements):.0%}",
+    )
+
+
+def _conclusion(rounds: Sequence[Sequence[Result]]) -> str:
+    verdicts = [_verdict(results[0].row, _ratio(results)) for results in zip(*rounds, strict=True)]
+    judged = [verdict for verdict in verdicts if verdict]
+    reached = len(judged) - judged.count(MISSED)
+    return f"{faults(rounds)} wrong answers; {reached} of {len(judged)} rows reach their must."
+
+
+def _verdict(row: Row, ratio: float) -> str:
+    if row.must is None or row.aim is None:
+        return ""
+    if ratio >= row.aim:
+        return "aim reached"
+    return "must reached" if ratio >= row.must else MISSED
+
+
+def _ratio(results: Iterable[Result]) -> float:
+    return median(result.ratio for result in results)
+
+
+def _errors(results: Iterable[Result]) -> list[str]:
+    counts: Counter[tuple[str, int]] = Counter()
+    for result in results:
+        for status, count in result.errors.items():
+            counts[result.row.name, status] += count
+    return [f"ERROR {name}: {count} answers {status}" for (name, status), count in counts.items()]
+
+
+def _without(statuses: Counter[int], status: int) -> Counter[int]:
+    return Counter({other: count for other, count in statuses.items() if other != status})

@@ -1,0 +1,112 @@
+"""The rows of the table "What one request may cost", as far as the service has come."""
+
+from __future__ import annotations
+
+import json
+import math
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice, repeat
+
+from bench.data import Data, Item
+from bench.load import WARM_UP
+from bench.rig import Server
+from bench.seller import SALES_PER_SECOND, Sale
+from dev.make_token import make_token
+
+FASTEST = 6_000
+"""Requests a second for which each POST row has enough ready; a faster service ends it early."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One kind of request."""
+
+    name: str
+    must: float | None
+    """Answers a second, in yardsticks, that the design demands; `aim`: that it hopes for."""
+    aim: float | None
+    requests: Callable[[], Iterable[bytes]]
+    """Gives the requests of one round."""
+    status: int = 200
+    """The only status that counts; any other is an error."""
+    sales: Iterator[Sale] | None = None
+    """What is sold meanwhile."""
+
+
+YARDSTICK = Row("Y: Flask returns a constant", None, None, lambda: repeat(_get("/")))
+
+
+def supply(seconds: float) -> int:
+    """How many POST requests one measurement of this length may use up."""
+    return math.ceil(FASTEST * seconds * (1 + WARM_UP))
+
+
+def rows(data: Data, service: Server, jwt_secret: str, seconds: float) -> list[Row]:
+    """All rows, for measurements of this length."""
+    event = f"/api/v1/events/{data.ticket_type.event_id}"
+    seat_map = f"/api/v1/seats/events/{data.stadium_id}"
+    sales = iter([Sale(seat.id, _hold_seat(seat, jwt_secret)) for seat in data.stadium_seats])
+    free_seats = iter(data.free_seats)
+    selling = f"{SALES_PER_SECOND} sold/s"
+
+    def unchanged() -> Iterable[bytes]:
+        return repeat(_get(seat_map, f"If-None-Match: {service.get(seat_map).headers['ETag']}"))
+
+    def seat_holds() -> Iterable[bytes]:
+        return [_hold_seat(seat, jwt_secret) for seat in islice(free_seats, supply(seconds))]
+
+    def ticket_holds() -> Iterable[bytes]:
+        return [_hold_ticket(data.ticket_type, jwt_secret) for _ in range(supply(seconds))]
+
+    return [
+        Row("GET /events", 0.8, 1.1, lambda: repeat(_get("/api/v1/events"))),
+        Row("GET /events/{id}", 0.8, 1.1, lambda: repeat(_get(event))),
+        Row(
+            f"GET /seats/events/{{id}}, {selling}",
+            0.2,
+            0.5,
+            lambda: repeat(_get(seat_map)),
+            sales=sales,
+        ),
+        Row(
+            f"GET /seats/events/{{id}}, gzip, {selling}",
+            0.2,
+            0.5,
+            lambda: repeat(_get(seat_map, "Accept-Encoding: gzip")),
+            sales=sales,
+        ),
+        Row("GET /seats/events/{id}, If-None-Match, none sold", 0.6, 0.9, unchanged, status=304),
+        Row("POST /seats/reserve, distinct seats", 0.25, 0.41, seat_holds, status=201),
+        Row("POST /reservations, one ticket type", 0.15, 0.3, ticket_holds, status=201),
+    ]
+
+
+def _get(path: str, *headers: str) -> bytes:
+    return "\r\n".join([f"GET {path} HTTP/1.1", "Host: localhost", *headers, "", ""]).encode()
+
+
+def _hold_seat(seat: Item, jwt_secret: str) -> bytes:
+    body = {"eventId": seat.event_id, "seatIds": [seat.id]}
+    return _post("/api/v1/seats/reserve", body, jwt_secret)
+
+
+def _hold_ticket(ticket_type: Item, jwt_secret: str) -> bytes:
+    items = [{"ticketTypeId": ticket_type.id, "quantity": 1}]
+    body = {"eventId": ticket_type.event_id, "items": items}
+    return _post("/api/v1/reservations", body, jwt_secret)
+
+
+def _post(path: str, body: object, jwt_secret: str) -> bytes:
+    """A request of a new buyer."""
+    content = json.dumps(body)
+    token = make_token(str(uuid.uuid4()), "user", jwt_secret)
+    head = [
+        f"POST {path} HTTP/1.1",
+        "Host: localhost",
+        f"Authorization: Bearer {token}",
+        "Content-Type: application/json",
+        f"Content-Length: {len(content)}",
+    ]
+    return "\r\n".join([*head, "", content]).encode()

@@ -1,0 +1,146 @@
+"""HTTP on raw sockets: a few microseconds of Python a request, so that one core can drive a server.
+
+What is left out makes it fast: requests are bytes that were built before, of an answer only the
+status and the length are read, and bodies are thrown away inside the kernel.
+"""
+
+from __future__ import annotations
+
+import select
+import socket
+import time
+from collections.abc import Callable
+
+ANSWER_TIMEOUT = 10.0
+"""Seconds without a byte on any connection after which the server counts as hanging."""
+
+POLL_TIMEOUT = 0.005
+"""Seconds after which the loop looks at the clock when no answer comes."""
+
+HEAD = 16_384
+"""Bytes of the first read: a whole small answer, or the head of a large one."""
+
+NO_BODY = (204, 304)
+
+# Where MSG_TRUNC pretends to write. The kernel never touches it.
+_NOWHERE = bytearray(1 << 20)
+
+
+class LoadFailed(Exception):
+    """The load could not be generated; the message says why. No number of this run counts."""
+
+
+class Connection:
+    """A keep-alive connection to a port of this machine, for one request at a time."""
+
+    def __init__(self, port: int, on_answer: Callable[[Connection, int], None]) -> None:
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=ANSWER_TIMEOUT)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.socket.setblocking(False)
+        self.busy = False
+        self.sent_at = 0.0
+        self.body: bytearray | None = None
+        self._on_answer = on_answer
+        self._head = b""
+        self._status = 0
+        self._left = 0
+
+    def send(self, request: bytes, now: float, *, keep: bool = False) -> None:
+        """Send a request; `on_answer` is called with the status of its answer.
+
+        Args:
+            now: `time.perf_counter()`.
+            keep: whether the body of the answer is wanted in `body`.
+        """
+        self.busy = True
+        self.sent_at = now
+        self.body = bytearray() if keep else None
+        if self.socket.send(request) != len(request):
+            raise LoadFailed("a request does not fit into the socket's buffer")
+
+    def receive(self) -> None:
+        """Take what has arrived. Raises LoadFailed when the server hung up."""
+        if self._left:
+            self._receive_body()
+        else:
+            self._receive_head()
+        if not self._head and not self._left:
+            self.busy = False
+            self._on_answer(self, self._status)
+
+    def _receive_head(self) -> None:
+        received = self.socket.recv(HEAD)
+        if not received:
+            raise LoadFailed("the server closed a connection")
+        data = self._head + received
+        end = data.find(b"\r\n\r\n") + 4
+        if end < 4:
+            self._head = data
+            return
+        self._head = b""
+        self._status = int(data[9:12])
+        self._left = 0 if self._status in NO_BODY else _length(data[:end]) - (len(data) - end)
+        if self.body is not None:
+            self.body += data[end:]
+
+    def _receive_body(self) -> None:
+        if self.body is None:
+            length = min(self._left, len(_NOWHERE))
+            received = self.socket.recv_into(_NOWHERE, length, socket.MSG_TRUNC)
+        else:
+            data = self.socket.recv(self._left)
+            self.body += data
+            received = len(data)
+        if not received:
+            raise LoadFailed("the server closed a connection")
+        self._left -= received
+
+
+class Loop:
+    """Waits for the answers of all connections at once."""
+
+    def __init__(self) -> None:
+        self._epoll = select.epoll()
+        self._connections: dict[int, Connection] = {}
+
+    def __enter__(self) -> Loop:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._epoll.close()
+        for connection in self._connections.values():
+            connection.socket.close()
+
+    def open(self, port: int, on_answer: Callable[[Connection, int], None]) -> Connection:
+        """A new connection, closed with the loop."""
+        connection = Connection(port, on_answer)
+        self._connections[connection.socket.fileno()] = connection
+        self._epoll.register(connection.socket, select.EPOLLIN)
+        return connection
+
+    def run(self, tick: Callable[[float], bool]) -> None:
+        """Take answers until `tick` says that nothing more is asked and the last answer is there.
+
+        Args:
+            tick: called with `time.perf_counter()` before each wait.
+
+        Raises:
+            LoadFailed: the server hung up, or hangs.
+        """
+        connections = self._connections
+        heard = time.perf_counter()
+        while tick(now := time.perf_counter()) or any(c.busy for c in connections.values()):
+            ready = self._epoll.poll(POLL_TIMEOUT)
+            if ready:
+                heard = now
+            elif now - heard > ANSWER_TIMEOUT:
+                raise LoadFailed(f"no answer for {ANSWER_TIMEOUT:.0f} seconds")
+            for descriptor, _ in ready:
+                connections[descriptor].receive()
+
+
+def _length(head: bytes) -> int:
+    at = head.find(b"\r\nContent-Length: ")
+    if at < 0:
+        raise LoadFailed(f"an answer without Content-Length: {head!r}")
+    return int(head[at + 18 : head.index(b"\r\n", at + 18)])
