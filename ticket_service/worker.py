@@ -1,4 +1,4 @@
-"""gunicorn's gevent worker, with a stop that does not wait for clients who want nothing."""
+"""gunicorn's gevent worker, fair between connections, and quick to stop."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ IDLE_GRACE = 0.5
 
 
 class Worker(GeventWorker):
-    """Serves like its parent, and closes idle connections when told to stop.
+    """Serves connections in turn, and closes idle ones when told to stop.
 
     A browser or a proxy keeps connections open for their next request. The parent takes each for
     work in progress, and so sits out its whole graceful_timeout.
@@ -25,7 +25,11 @@ class Worker(GeventWorker):
         self._idle: dict[_Idle, Any] = {}
 
     def timeout_ctx(self) -> _Idle:  # type: ignore[override] # the stubs say None
-        """The wait for the next request of a connection."""
+        """The wait for the next request of a connection, behind everyone who is ready now.
+
+        A client that always answers at once would otherwise keep its place at the front.
+        """
+        gevent.sleep(0)
         return _Idle(self.cfg.keepalive, self._idle)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
