@@ -51,8 +51,8 @@ _EVENT_LIST = Script(
         SELECT e.* FROM events e, patterns
         WHERE (%(status)s::text IS NULL OR e.status = %(status)s)
           AND (%(q)s::text IS NULL
-               OR concat_ws(E'\\n', e.title, e.artist_name, e.venue, e.address)
-                  ILIKE ANY (patterns.any))
+               OR e.title ILIKE ANY (patterns.any) OR e.artist_name ILIKE ANY (patterns.any)
+               OR e.venue ILIKE ANY (patterns.any) OR e.address ILIKE ANY (patterns.any))
     ),
     page AS (
         SELECT {_EVENT_COLUMNS}
