@@ -9,7 +9,6 @@ function: the lane knows neither.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Iterable
 from http import HTTPStatus
@@ -27,6 +26,7 @@ from ticket_service.exchange import (
     Read,
     document_answer,
     error_answer,
+    new_request_id,
 )
 
 StartResponse = Callable[..., Any]
@@ -108,4 +108,4 @@ def _send(answer: Answer, start: StartResponse) -> Iterable[bytes]:
 def _request_id(given: str | None) -> str:
     if given is not None and _REQUEST_ID_PATTERN.fullmatch(given):
         return given
-    return os.urandom(16).hex()
+    return new_request_id()

@@ -3,12 +3,12 @@ plain status, headers and bytes, for code above and inside Flask alike."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 import orjson
-from werkzeug.datastructures import LanguageAccept
 from werkzeug.http import parse_accept_header
 
 from ticket_service.errors import ServiceError
@@ -62,8 +62,11 @@ class Answer(NamedTuple):
 @lru_cache(maxsize=1_000)
 def preferred_language(accept_language: str) -> Language:
     """Korean, unless the Accept-Language header ranks English before it."""
-    accepted = parse_accept_header(accept_language, LanguageAccept)
-    return "en" if accepted.best_match(["ko", "en"], default="ko") == "en" else "ko"
+    for tag, quality in parse_accept_header(accept_language):  # best first
+        language = tag.lower().partition("-")[0]
+        if language in ("ko", "en") and quality > 0:
+            return "en" if language == "en" else "ko"
+    return "ko"
 
 
 def json_answer(
@@ -117,6 +120,11 @@ def error_answer(error: ServiceError, environ: Environ) -> Answer:
         details=error.details,
         headers=headers,
     )
+
+
+def new_request_id() -> str:
+    """A request id for a request that came without a usable one."""
+    return os.urandom(16).hex()
 
 
 def error_body(

@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from http import HTTPStatus
+from socket import SHUT_WR, socket
 from types import FrameType
 from typing import Any
 
 import gevent
 from gevent.timeout import Timeout
+from gunicorn.http.errors import LimitRequestHeaders, LimitRequestLine, ParseException
 from gunicorn.workers.ggevent import GeventWorker
+
+from ticket_service.exchange import REQUEST_ID, error_body, new_request_id
+from ticket_service.messages import sentence
 
 IDLE_GRACE = 0.5
 """Seconds after SIGTERM, and then again and again, when idle connections are closed."""
+
+
+LAST_WORD = 1.0
+"""Seconds that a client with a broken request has to take its answer and hang up."""
+
+_STATUS_OF_ERROR: dict[type[BaseException], int] = {LimitRequestLine: 414, LimitRequestHeaders: 431}
 
 
 class Worker(GeventWorker):
@@ -31,6 +44,34 @@ class Worker(GeventWorker):
         """
         gevent.sleep(0)
         return _Idle(self.cfg.keepalive, self._idle)
+
+    def handle_error(self, req: Any, client: socket, addr: Any, exc: BaseException) -> None:
+        """Answer what the application never saw: 400, 414 or 431 in the shape all errors have.
+
+        The parent answers HTML, some of them with 500, and logs the header that it did not like,
+        which may be a token.
+        """
+        if not isinstance(exc, ParseException):
+            super().handle_error(req, client, addr, exc)
+            return
+        status = _STATUS_OF_ERROR.get(type(exc), 400)
+        request_id = new_request_id()
+        self.log.info("not a request", extra={"status": status, "request_id": request_id})
+        answer = error_body(
+            status,
+            "VALIDATION_ERROR",
+            sentence("VALIDATION_ERROR", "ko"),
+            {REQUEST_ID: request_id},
+            headers=[("X-Request-ID", request_id), ("Connection", "close")],
+        )
+        lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}"]
+        lines += [f"{name}: {value}" for name, value in answer.headers]
+        with suppress(OSError), Timeout(LAST_WORD, False):  # type: ignore[arg-type] # as below
+            client.sendall("\r\n".join([*lines, "", ""]).encode() + answer.body)
+            # Closing with something unread would reset the connection before the answer is read.
+            client.shutdown(SHUT_WR)
+            while client.recv(65_536):
+                pass
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """SIGTERM: let the loop in `run` end, and close what is idle until it has."""

@@ -7,9 +7,10 @@ from typing import Any, NoReturn
 import orjson
 from flask import Flask, Request, request
 from flask_smorest import Blueprint as SmorestBlueprint
+from gunicorn.http.errors import ParseException
 from marshmallow import Schema, ValidationError
 from webargs.flaskparser import FlaskParser
-from werkzeug.exceptions import UnsupportedMediaType
+from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 from werkzeug.routing import BaseConverter
 from werkzeug.wrappers import Request as BaseRequest
 
@@ -24,13 +25,23 @@ LARGEST_BODY = 64 * 1024
 class Parser(FlaskParser):
     """webargs' parser with our refusals."""
 
+    DEFAULT_VALIDATION_STATUS = 400  # for the description; handle_error answers
+
     def load_json(self, req: BaseRequest, schema: Schema) -> Any:
-        """The body. Raises UnsupportedMediaType unless it says it is JSON, InvalidInput unless it
-        is."""
+        """The body.
+
+        Raises UnsupportedMediaType unless it says it is JSON, RequestEntityTooLarge, or
+        InvalidInput unless it is JSON.
+        """
         if not req.is_json:
             raise UnsupportedMediaType
         try:
-            return orjson.loads(req.get_data())
+            body = req.get_data()
+            if len(body) >= LARGEST_BODY:  # of unknown length: werkzeug cuts it off there
+                raise RequestEntityTooLarge
+            return orjson.loads(body)
+        except ParseException as error:
+            raise InvalidInput({"body": ["Broken chunks."]}) from error
         except orjson.JSONDecodeError as error:
             raise InvalidInput({"body": ["Not valid JSON."]}) from error
 

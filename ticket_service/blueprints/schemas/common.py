@@ -43,7 +43,7 @@ class IdempotencyHeader(Schema):
     idempotency_key = fields.String(
         data_key="Idempotency-Key",
         load_default=None,
-        validate=validate.Regexp(r"^[\x21-\x7e]{1,255}\Z", error="1 to 255 printable characters."),
+        validate=validate.Regexp(r"^[!-~]{1,255}$", error="1 to 255 printable characters."),
         metadata={
             "description": "Any word of up to 255 printable characters, new for each reservation."
             " Sent again, the first reservation is returned and nothing is made twice;"
