@@ -1,0 +1,338 @@
+"""Who is calling: tokens of the Auth Service, good ones and all others."""
+
+import base64
+import hmac
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import jwt
+import psycopg2
+import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+)
+from psycopg2.extensions import connection as Connection
+
+from dev.servers import Servers
+from tests.conftest import new_database
+from tests.support import factories
+from tests.support.buyers import token_for
+from tests.support.factories import Event, insert, section, ticket
+from tests.support.service import JWT_SECRET, Service, run_service
+from tests.wire import check_error, check_soon, each
+from ticket_service import schema
+
+MakeEvent = Callable[..., Event]
+StartService = Callable[..., Service]
+
+UUID = "0a1b2c3d-4e5f-4a6b-8c7d-0123456789ab"
+
+PROTECTED = [
+    ("POST", "/seats/reserve"),
+    ("GET", f"/seats/reservation/{UUID}"),
+    ("POST", "/reservations"),
+    ("GET", "/reservations/my"),
+    ("GET", f"/reservations/{UUID}"),
+    ("POST", f"/reservations/{UUID}/cancel"),
+]
+
+
+def claims(**others: Any) -> dict[str, Any]:
+    """The claims of a good token, and others over them."""
+    now = int(time.time())
+    return {
+        "userId": UUID,
+        "email": "a@b.c",
+        "role": "user",
+        "iat": now,
+        "exp": now + 3600,
+        **others,
+    }
+
+
+def signed(
+    payload: object,
+    key: str = JWT_SECRET,
+    header: dict[str, Any] | None = None,
+    hash: str = "sha256",
+) -> str:
+    """Any payload under any header, signed with HMAC: what PyJWT would refuse to make."""
+    parts = [{"typ": "JWT", "alg": "HS256"} if header is None else header, payload]
+    text = b".".join(encoded(json.dumps(part).encode()) for part in parts)
+    signature = hmac.digest(key.encode(), text, hash)
+    return (text + b"." + encoded(signature)).decode()
+
+
+def encoded(raw: bytes) -> bytes:
+    return base64.urlsafe_b64encode(raw).rstrip(b"=")
+
+
+def mine(service: Service, token: str) -> int:
+    """The status of the simplest request that wants a token."""
+    return service.get("/reservations/my", token=token).status
+
+
+@pytest.mark.parametrize("role", ["user", "admin"])
+def test_a_good_token_opens_the_door(service: Service, role: str):
+    assert mine(service, token_for(role=role)) == 200
+    assert mine(service, signed(claims(role=role))) == 200
+
+
+@pytest.mark.parametrize(("method", "path"), PROTECTED)
+@pytest.mark.parametrize(
+    ("headers", "code"),
+    [
+        ({}, "AUTHENTICATION_REQUIRED"),
+        ({"Authorization": "Bearer not-a-token"}, "INVALID_TOKEN"),
+        ({"Authorization": f"Bearer {token_for(exp=1)}"}, "TOKEN_EXPIRED"),
+    ],
+    ids=["none", "invalid", "expired"],
+)
+def test_every_private_call_wants_a_token_before_it_looks_at_the_body(
+    service: Service, method: str, path: str, headers: dict[str, str], code: str
+):
+    answer = service.request(method, f"/api/v1{path}", headers=headers, body="{broken")
+    check_error(answer, 401, code)
+
+
+def test_a_token_is_wanted_before_the_query_is_looked_at(service: Service):
+    check_error(service.get("/reservations/my?page=0"), 401, "AUTHENTICATION_REQUIRED")
+
+
+@pytest.mark.parametrize(
+    ("authorization", "code"),
+    [
+        ("", "AUTHENTICATION_REQUIRED"),
+        ("Basic dXNlcjpwYXNz", "AUTHENTICATION_REQUIRED"),
+        ("{token}", "AUTHENTICATION_REQUIRED"),
+        ("Token {token}", "AUTHENTICATION_REQUIRED"),
+        ("Bearer", "INVALID_TOKEN"),
+        ("Bearer ", "INVALID_TOKEN"),
+        ("Bearer {token} {token}", "INVALID_TOKEN"),
+        ("Bearer x{token}", "INVALID_TOKEN"),
+        ("Bearer {token}x", "INVALID_TOKEN"),
+        ("Bearer ..", "INVALID_TOKEN"),
+        ("Bearer a.b", "INVALID_TOKEN"),
+        ("Bearer a.b.c", "INVALID_TOKEN"),
+        ("Bearer a.b.c.d.e", "INVALID_TOKEN"),
+        ("Bearer e30.e30.e30", "INVALID_TOKEN"),
+        ("Bearer \xe9.\xff.\xfe", "INVALID_TOKEN"),
+        ("\xff\xfe {token}", "AUTHENTICATION_REQUIRED"),
+        ("Bearer " + "x" * 8_000, "INVALID_TOKEN"),
+        ("Bearer " + encoded(b"[" * 5_000).decode() + ".e30.e30", "INVALID_TOKEN"),
+    ],
+    ids=lambda text: repr(text[:25]),
+)
+def test_an_authorization_that_is_no_token_is_refused(
+    service: Service, authorization: str, code: str
+):
+    headers = {"Authorization": authorization.format(token=token_for())}
+    check_error(service.get("/reservations/my", headers=headers), 401, code)
+
+
+@pytest.mark.parametrize("where", ["token", "access_token", "jwt", "authorization"])
+def test_a_token_counts_only_in_its_header(service: Service, where: str):
+    path, token = f"/reservations/my?{where}={token_for()}", token_for()
+    cookies = {"Cookie": f"{where}={token}; access_token_cookie={token}"}
+    check_error(service.get(path, headers=cookies), 401, "AUTHENTICATION_REQUIRED")
+    in_body = service.post("/reservations", json={where: token})
+    check_error(in_body, 401, "AUTHENTICATION_REQUIRED")
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        signed(claims(), key="another secret, of which nobody here has ever heard"),
+        signed(claims(), key=""),
+        signed(claims(), header={"alg": "HS512"}, hash="sha512"),
+        signed(claims(), header={"alg": "HS384"}, hash="sha384"),
+        signed(claims(), header={"alg": "RS256"}),
+        signed(claims(), header={"alg": "hs256"}),
+        signed(claims(), header={"alg": "none"}),
+        signed(claims(), header={"alg": ["HS256"]}),
+        signed(claims(), header={"alg": None}),
+        signed(claims(), header={}),
+        jwt.encode(claims(), "", algorithm="none"),
+        signed(claims(), header={"alg": "none"}).rsplit(".", 1)[0] + ".",
+        signed(claims()).rsplit(".", 1)[0] + ".",
+    ],
+    ids=[
+        "secret",
+        "no secret",
+        "HS512",
+        "HS384",
+        "RS256",
+        "hs256",
+        "none, signed",
+        "list",
+        "null",
+        "no alg",
+        "none",
+        "none, cut",
+        "cut",
+    ],
+)
+def test_a_forged_token_is_refused(service: Service, token: str):
+    check_error(service.get("/reservations/my", token=token), 401, "INVALID_TOKEN")
+
+
+def test_a_changed_token_is_refused(service: Service):
+    header, _, signature = signed(claims()).split(".")
+    payload = encoded(json.dumps(claims(role="admin")).encode()).decode()
+    answer = service.get("/reservations/my", token=f"{header}.{payload}.{signature}")
+    check_error(answer, 401, "INVALID_TOKEN")
+
+
+def test_a_token_ends_with_its_time(service: Service):
+    now = int(time.time())
+    assert mine(service, token_for(exp=now + 30)) == 200
+    for exp in (now - 1, now - 60, 0, -1):
+        answer = service.get("/reservations/my", token=token_for(iat=now - 90, exp=exp))
+        check_error(answer, 401, "TOKEN_EXPIRED")
+
+
+def test_a_token_that_was_good_ends_too(service: Service):
+    token = token_for(exp=int(time.time()) + 2)
+    assert mine(service, token) == 200
+    check_soon(lambda: mine(service, token), 401, seconds=3)
+    check_error(service.get("/reservations/my", token=token), 401, "TOKEN_EXPIRED")
+
+
+def test_an_auth_service_whose_clock_is_ahead_is_believed(service: Service):
+    now = int(time.time())
+    assert mine(service, token_for(iat=now + 5, exp=now + 3600)) == 200
+
+
+def test_a_token_without_optional_claims_is_good(service: Service):
+    assert mine(service, token_for(iat=None, email=None)) == 200
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        *each("userId", None, "", "abc", 5, [UUID], {}, True, UUID[:-1], f"{UUID}\0", f"{UUID}\n"),
+        *each("userId", f"{{{UUID}}}", f"urn:uuid:{UUID}", UUID.replace("-", "")),
+        *each("role", None, "", "root", "USER", 1, ["user"], {}),
+        *each("exp", None, "soon", "9999999999", [], {}, float("nan"), float("inf")),
+    ],
+    ids=repr,
+)
+def test_a_token_with_a_wrong_claim_is_refused(service: Service, wrong: dict[str, Any]):
+    answer = service.get("/reservations/my", token=signed(claims(**wrong)))
+    check_error(answer, 401, "INVALID_TOKEN")
+
+
+@pytest.mark.parametrize("name", ["userId", "role", "exp"])
+def test_a_token_without_a_needed_claim_is_refused(service: Service, name: str):
+    payload = {other: value for other, value in claims().items() if other != name}
+    check_error(service.get("/reservations/my", token=signed(payload)), 401, "INVALID_TOKEN")
+
+
+@pytest.mark.parametrize("payload", [[], None, "text", 5, {}], ids=repr)
+def test_a_token_whose_payload_is_no_set_of_claims_is_refused(service: Service, payload: object):
+    check_error(service.get("/reservations/my", token=signed(payload)), 401, "INVALID_TOKEN")
+
+
+def test_an_rs256_instance_takes_only_what_the_private_key_signed(start_service: StartService):
+    private = rsa.generate_private_key(public_exponent=65_537, key_size=2_048)
+    public = private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    service = start_service(JWT_ALGORITHM="RS256", JWT_PUBLIC_KEY=public.decode())
+
+    def pem(key: rsa.RSAPrivateKey) -> bytes:
+        return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+    stranger = rsa.generate_private_key(public_exponent=65_537, key_size=2_048)
+    assert mine(service, jwt.encode(claims(), pem(private), algorithm="RS256")) == 200
+    for forged in (
+        jwt.encode(claims(), pem(stranger), algorithm="RS256"),
+        jwt.encode(claims(), pem(private), algorithm="RS512"),
+        jwt.encode(claims(), "", algorithm="none"),
+        signed(claims(), key=public.decode()),
+        signed(claims(), key=public.decode(), header={"alg": "RS256"}),
+        signed(claims()),
+    ):
+        check_error(service.get("/reservations/my", token=forged), 401, "INVALID_TOKEN")
+    service.kill()
+
+
+def test_another_persons_reservation_is_not_found(service: Service, make_event: MakeEvent):
+    event = make_event(sections=[section()])
+    owner = token_for()
+    order = {"eventId": event.id, "seatIds": event.seat_ids[:1]}
+    made = service.post("/seats/reserve", token=owner, json=order).json()
+    reservation_id = made["reservation"]["id"]
+    for stranger in (token_for(), token_for(role="admin")):
+        for path in (f"/reservations/{reservation_id}", f"/seats/reservation/{reservation_id}"):
+            check_error(service.get(path, token=stranger), 404, "RESERVATION_NOT_FOUND")
+        cancelled = service.post(f"/reservations/{reservation_id}/cancel", token=stranger)
+        check_error(cancelled, 404, "RESERVATION_NOT_FOUND")
+        assert service.get("/reservations/my", token=stranger).json() == {"reservations": []}
+    seen = service.get(f"/reservations/{reservation_id}", token=owner).json()["reservation"]
+    assert (seen["id"], seen["status"]) == (reservation_id, "pending")
+
+
+def test_a_user_id_is_the_same_in_upper_case(service: Service, make_event: MakeEvent):
+    event = make_event(sections=[section()])
+    user_id = str(uuid4())
+    order = {"eventId": event.id, "seatIds": event.seat_ids[:1]}
+    upper = token_for(user_id.upper())
+    made = service.post("/seats/reserve", token=upper, json=order).json()["reservation"]
+    assert service.get(f"/reservations/{made['id']}", token=token_for(user_id)).status == 200
+
+
+@pytest.fixture(scope="module")
+def users(servers: Servers, folder: Path) -> Iterator[tuple[Service, Connection]]:
+    """An instance on a database of its own, where a reservation's user must be in `users`."""
+    with new_database(servers.database_url) as url:
+        schema.migrate(url, "public")
+        with closing(psycopg2.connect(url)) as database, database.cursor() as cursor:
+            database.autocommit = True
+            cursor.execute(
+                "CREATE TABLE users (id uuid PRIMARY KEY);"
+                "ALTER TABLE reservations ADD FOREIGN KEY (user_id) REFERENCES users (id)"
+            )
+            with run_service(folder, DATABASE_URL=url) as service:
+                yield service, database
+                service.kill()
+
+
+def test_a_user_whom_the_database_does_not_know_books_nothing(
+    users: tuple[Service, Connection],
+):
+    service, database = users
+    event = factories.make_event(database, sections=[section()], tickets=[ticket()])
+    seats = {"eventId": event.id, "seatIds": event.seat_ids[:2]}
+    lines = [{"ticketTypeId": event.ticket_type_ids[0], "quantity": 2}]
+    bookings = [("/seats/reserve", seats), ("/reservations", {"eventId": event.id, "items": lines})]
+    for path, order in bookings:
+        unknown = service.post(path, token=token_for(), json=order)
+        check_error(unknown, 401, "USER_NOT_FOUND")
+    with database.cursor() as cursor:
+        for changed in (
+            "SELECT id FROM reservations WHERE event_id = %s",
+            "SELECT id FROM seats WHERE event_id = %s AND status <> 'available'",
+            "SELECT id FROM ticket_types WHERE event_id = %s AND available_quantity <> 100",
+        ):
+            cursor.execute(changed, (event.id,))
+            assert cursor.fetchall() == []
+    known = insert(database, "users", id=str(uuid4()))
+    for path, order in bookings:
+        assert service.post(path, token=token_for(known), json=order).status == 201
+
+
+def test_an_unknown_event_is_not_mistaken_for_an_unknown_user(
+    users: tuple[Service, Connection],
+):
+    service, _ = users
+    order = {"eventId": UUID, "seatIds": [UUID]}
+    answer = service.post("/seats/reserve", token=token_for(), json=order)
+    check_error(answer, 404, "EVENT_NOT_FOUND")

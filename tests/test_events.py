@@ -1,0 +1,389 @@
+"""Events, ticket types and seat layouts: what can be looked at without logging in."""
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import urlencode
+from uuid import uuid4
+
+import pytest
+from psycopg2.extensions import connection as Connection
+
+from tests.support.factories import Event, insert, section, ticket
+from tests.support.service import Service
+from tests.wire import check_error, check_soon, is_time
+
+MakeEvent = Callable[..., Event]
+
+HOUR = timedelta(hours=1)
+
+
+def word() -> str:
+    """A word that no other test's rows contain."""
+    return f"w{uuid4().hex}"
+
+
+def get(service: Service, path: str, **query: object) -> Any:
+    response = service.get(f"{path}?{urlencode(query)}")
+    assert response.status == 200, response.body
+    return response.json()
+
+
+def listed(service: Service, **query: object) -> list[str]:
+    """The ids of the listed events."""
+    return [event["id"] for event in get(service, "/events", limit=100, **query)["events"]]
+
+
+def test_an_event_in_the_list_has_exactly_the_promised_fields(
+    service: Service, make_event: MakeEvent
+):
+    title = word()
+    event = make_event(
+        title=title,
+        description="두 번째 공연",
+        venue="올림픽홀",
+        address="서울시 송파구",
+        event_date=datetime(2026, 11, 22, 13),
+        sale_start_date=datetime(2026, 10, 1, 0, 0, 0, 123_999),
+        sale_end_date=datetime(2026, 11, 22, 12, 59, 59, 5_000),
+        poster_image_url="https://example.com/poster.png",
+        status="upcoming",
+        artist_name="가수",
+        created_by=str(uuid4()),
+        tickets=[ticket(price=30_000), ticket("VIP", price=150_000), ticket("R", price=99_000)],
+    )
+    assert get(service, "/events", q=title) == {
+        "events": [
+            {
+                "id": event.id,
+                "title": title,
+                "description": "두 번째 공연",
+                "venue": "올림픽홀",
+                "address": "서울시 송파구",
+                "event_date": "2026-11-22T13:00:00.000Z",
+                "sale_start_date": "2026-10-01T00:00:00.123Z",
+                "sale_end_date": "2026-11-22T12:59:59.005Z",
+                "poster_image_url": "https://example.com/poster.png",
+                "status": "upcoming",
+                "artist_name": "가수",
+                "ticket_type_count": 3,
+                "min_price": 30_000,
+                "max_price": 150_000,
+            }
+        ],
+        "pagination": {"page": 1, "limit": 10, "total": 1, "totalPages": 1},
+    }
+
+
+def test_prices_are_null_without_ticket_types(service: Service, make_event: MakeEvent):
+    event = make_event()
+    [summary] = get(service, "/events", q=event.title)["events"]
+    prices = {name: summary[name] for name in ("ticket_type_count", "min_price", "max_price")}
+    assert prices == {"ticket_type_count": 0, "min_price": None, "max_price": None}
+
+
+def test_the_list_is_ordered_by_start_of_sale_then_id(service: Service, make_event: MakeEvent):
+    in_order = make_events_in_order(make_event, artist := word())
+    assert listed(service, q=artist) == in_order
+
+
+def test_pages_show_every_event_once_in_the_same_order(service: Service, make_event: MakeEvent):
+    in_order = make_events_in_order(make_event, artist := word())
+    pages = [get(service, "/events", q=artist, page=page, limit=3) for page in (1, 2, 3, 4)]
+    assert [len(page["events"]) for page in pages] == [3, 3, 1, 0]
+    assert [event["id"] for page in pages for event in page["events"]] == in_order
+    assert [page["pagination"] for page in pages] == [
+        {"page": number, "limit": 3, "total": 7, "totalPages": 3} for number in (1, 2, 3, 4)
+    ]
+
+
+def make_events_in_order(make_event: MakeEvent, artist: str) -> list[str]:
+    """Seven events, five of which start their sale together; their ids as the list orders them."""
+    start = datetime(2026, 5, 1)
+    late = make_event(artist_name=artist, sale_start_date=start + HOUR)
+    ties = [make_event(artist_name=artist, sale_start_date=start) for _ in range(5)]
+    early = make_event(artist_name=artist, sale_start_date=start - HOUR)
+    return [early.id, *sorted(event.id for event in ties), late.id]
+
+
+def test_a_page_has_ten_events_and_a_hundred_at_most(service: Service, make_event: MakeEvent):
+    artist = word()
+    for _ in range(11):
+        make_event(artist_name=artist)
+    first = get(service, "/events", q=artist)
+    assert len(first["events"]) == 10
+    assert first["pagination"] == {"page": 1, "limit": 10, "total": 11, "totalPages": 2}
+    assert len(get(service, "/events", q=artist, limit=100)["events"]) == 11
+
+
+def test_nothing_found_is_an_empty_page(service: Service):
+    assert get(service, "/events", q=word()) == {
+        "events": [],
+        "pagination": {"page": 1, "limit": 10, "total": 0, "totalPages": 0},
+    }
+
+
+@pytest.mark.parametrize("status", ["upcoming", "on_sale", "sold_out", "ended", "cancelled"])
+def test_the_list_filters_by_status(service: Service, make_event: MakeEvent, status: str):
+    artist = word()
+    made = {
+        name: make_event(artist_name=artist, status=name).id
+        for name in ("upcoming", "on_sale", "sold_out", "ended", "cancelled")
+    }
+    assert listed(service, q=artist, status=status) == [made[status]]
+
+
+def test_without_filters_the_list_has_every_event(service: Service, make_event: MakeEvent):
+    before = datetime(1970, 1, 1)
+    made = [make_event(sale_start_date=before, status=name).id for name in ("ended", "cancelled")]
+    check_soon(lambda: set(made) <= set(listed(service)), True)
+    check_soon(lambda: set(made) <= set(listed(service, q="")), True)
+    check_soon(lambda: set(made) <= set(listed(service, q="  ")), True)
+
+
+@pytest.mark.parametrize("column", ["title", "artist_name", "venue", "address"])
+def test_a_search_finds_a_part_of_each_text(service: Service, make_event: MakeEvent, column: str):
+    part = word()
+    event = make_event(**{column: f"무대 {part} stage"})
+    make_event(description=part)
+    assert listed(service, q=part) == [event.id]
+
+
+def test_a_search_ignores_case_and_blanks_around_it(service: Service, make_event: MakeEvent):
+    part = word()
+    event = make_event(title=f"Big {part.upper()} Show")
+    assert listed(service, q=f"  {part}  ") == [event.id]
+    assert listed(service, q=part.capitalize()) == [event.id]
+
+
+@pytest.mark.parametrize(
+    ("query", "found", "not_found"),
+    [
+        ("100%", "100% live", "100 live"),
+        ("a_b", "a_b", "axb"),
+        ("a\\b", "a\\b", "ab"),
+        ("\\", "\\", "x"),
+        ("a\\%", "a\\% x", "a\\ x"),
+        ("'", "'s", "s"),
+        ("%%", "%%", "%x"),
+    ],
+)
+def test_a_search_takes_every_character_literally(
+    service: Service, make_event: MakeEvent, query: str, found: str, not_found: str
+):
+    prefix = word()
+    event = make_event(title=f"{prefix}{found}")
+    make_event(title=f"{prefix}{not_found}")
+    assert listed(service, q=f"{prefix}{query}") == [event.id]
+
+
+def test_a_search_does_not_run_over_the_end_of_a_text(service: Service, make_event: MakeEvent):
+    title, artist = word(), word()
+    make_event(title=title, artist_name=artist)
+    for gap in ("", " ", "\n"):
+        assert listed(service, q=f"{title}{gap}{artist}") == []
+
+
+def test_a_word_also_finds_its_twin_in_the_other_language(
+    service: Service, make_event: MakeEvent, database: Connection
+):
+    korean, english = f"가수{word()}", f"Singer{word()}"
+    insert(database, "keyword_mappings", korean=korean, english=english, entity_type="artist")
+    made = [
+        make_event(title=f"{korean} 콘서트", sale_start_date=datetime(2026, 5, 1)).id,
+        make_event(artist_name=english.upper(), sale_start_date=datetime(2026, 5, 2)).id,
+    ]
+    make_event(title="Somebody else")
+    for query in (korean, english, english.lower(), english.upper()):
+        assert listed(service, q=query) == made
+
+
+def test_a_twin_is_found_inside_a_longer_search(
+    service: Service, make_event: MakeEvent, database: Connection
+):
+    korean, english = f"가수{word()}", f"singer{word()}"
+    insert(database, "keyword_mappings", korean=korean, english=english)
+    in_english = make_event(title=f"{english} tour")
+    make_event(title=f"{english} fan meeting")
+    in_korean = make_event(title=f"{korean} 투어")
+    assert listed(service, q=f"{korean} Tour") == [in_english.id]
+    assert listed(service, q=f"{english.upper()} 투어") == [in_korean.id]
+
+
+def test_a_twin_is_taken_literally_too(
+    service: Service, make_event: MakeEvent, database: Connection
+):
+    korean, english = f"가수{word()}", f"{word()}%_\\x"
+    insert(database, "keyword_mappings", korean=korean, english=english)
+    event = make_event(title=english)
+    make_event(title=english.replace("%_\\", "abc"))
+    assert listed(service, q=korean) == [event.id]
+
+
+def test_the_detail_has_exactly_the_promised_fields(
+    service: Service, make_event: MakeEvent, database: Connection
+):
+    creator = str(uuid4())
+    event = make_event(
+        event_date=datetime(2026, 11, 22, 13),
+        sale_start_date=datetime(2026, 10, 1),
+        sale_end_date=datetime(2026, 11, 22, 12),
+        created_by=creator,
+        sections=[section(seats=1)],
+        tickets=[
+            ticket("R", price=99_000, total=20, available=7),
+            ticket("VIP", price=150_000, total=10),
+            ticket("S", price=66_000, total=30, available=0),
+        ],
+    )
+    with database.cursor() as cursor:
+        cursor.execute(
+            "UPDATE ticket_types SET description = '앞자리' WHERE id = %s",
+            (event.ticket_type_ids[1],),
+        )
+    detail = get(service, f"/events/{event.id}")
+    assert is_time(detail["event"].pop("created_at"))
+    assert is_time(detail["event"].pop("updated_at"))
+    assert creator not in json.dumps(detail)
+    standard, vip, small = event.ticket_type_ids
+    ticket_types = [
+        ticket_type(vip, "VIP", 150_000, 10, 10, "앞자리"),
+        ticket_type(standard, "R", 99_000, 20, 7),
+        ticket_type(small, "S", 66_000, 30, 0),
+    ]
+    assert detail == {
+        "event": {
+            "id": event.id,
+            "title": event.title,
+            "description": None,
+            "venue": "Hall",
+            "address": "1 Street",
+            "event_date": "2026-11-22T13:00:00.000Z",
+            "sale_start_date": "2026-10-01T00:00:00.000Z",
+            "sale_end_date": "2026-11-22T12:00:00.000Z",
+            "poster_image_url": None,
+            "status": "on_sale",
+            "artist_name": "Artist",
+            "ticket_type_count": 3,
+            "min_price": 66_000,
+            "max_price": 150_000,
+            "seat_layout_id": event.layout_id,
+        },
+        "ticketTypes": ticket_types,
+    }
+    assert get(service, f"/tickets/event/{event.id}") == {"ticketTypes": ticket_types}
+
+
+def ticket_type(
+    id: str, name: str, price: int, total: int, available: int, description: str | None = None
+) -> dict[str, object]:
+    """A ticket type as the wire shows it."""
+    return {
+        "id": id,
+        "name": name,
+        "price": price,
+        "total_quantity": total,
+        "available_quantity": available,
+        "description": description,
+    }
+
+
+def test_an_event_without_layout_and_ticket_types_has_none(service: Service, make_event: MakeEvent):
+    event = make_event()
+    detail = get(service, f"/events/{event.id}")
+    assert detail["event"]["seat_layout_id"] is None
+    assert detail["ticketTypes"] == []
+    assert get(service, f"/tickets/event/{event.id}") == {"ticketTypes": []}
+
+
+def test_the_detail_shows_when_the_event_was_made_and_changed(
+    service: Service, make_event: MakeEvent, database: Connection
+):
+    event = make_event(created_at=datetime(2026, 1, 2, 3, 4, 5))
+    detail = get(service, f"/events/{event.id}")["event"]
+    assert detail["created_at"] == "2026-01-02T03:04:05.000Z"
+    changed = datetime.fromisoformat(detail["updated_at"])
+    assert abs(datetime.now(UTC) - changed) < timedelta(minutes=1)
+
+
+def test_availability_is_the_stock_of_one_ticket_type(service: Service, make_event: MakeEvent):
+    event = make_event(tickets=[ticket(total=20, available=7), ticket("VIP", total=3)])
+    first, second = event.ticket_type_ids
+    stock = get(service, f"/tickets/availability/{first}")
+    assert stock == {"available_quantity": 7, "total_quantity": 20}
+    stock = get(service, f"/tickets/availability/{second}")
+    assert stock == {"available_quantity": 3, "total_quantity": 3}
+
+
+def test_ids_may_be_in_upper_case(service: Service, make_event: MakeEvent):
+    event = make_event(tickets=[ticket()])
+    assert get(service, f"/events/{event.id.upper()}")["event"]["id"] == event.id
+    [ticket_type_id] = event.ticket_type_ids
+    assert get(service, f"/tickets/availability/{ticket_type_id.upper()}")["total_quantity"] == 100
+
+
+def test_layouts_come_smallest_first(service: Service, make_event: MakeEvent):
+    sizes = (700, 3, 20)
+    made = {make_event(sections=[section(seats=size)]).layout_id: size for size in sizes}
+
+    def ours() -> list[dict[str, Any]]:
+        layouts = get(service, "/seats/layouts")["layouts"]
+        return [layout for layout in layouts if layout["id"] in made]
+
+    check_soon(lambda: [layout["total_seats"] for layout in ours()], [3, 20, 700])
+    for layout in ours():
+        size = made[layout["id"]]
+        assert layout.pop("name").startswith("Layout ")
+        assert layout == {
+            "id": layout["id"],
+            "description": "",
+            "total_seats": size,
+            "layout_config": {"sections": [section(seats=size)]},
+        }
+
+
+@pytest.mark.parametrize(
+    ("path", "code"),
+    [
+        ("/events/{}", "EVENT_NOT_FOUND"),
+        ("/tickets/event/{}", "EVENT_NOT_FOUND"),
+        ("/tickets/availability/{}", "TICKET_TYPE_NOT_FOUND"),
+    ],
+)
+def test_what_does_not_exist_is_not_found(service: Service, path: str, code: str):
+    check_error(service.get(path.format(uuid4())), 404, code)
+
+
+def test_what_another_program_deletes_is_not_found_within_a_second(
+    service: Service, make_event: MakeEvent, database: Connection
+):
+    event = make_event(tickets=[ticket()])
+    paths = {
+        f"/events/{event.id}": "EVENT_NOT_FOUND",
+        f"/tickets/event/{event.id}": "EVENT_NOT_FOUND",
+        f"/tickets/availability/{event.ticket_type_ids[0]}": "TICKET_TYPE_NOT_FOUND",
+    }
+    assert {service.get(path).status for path in paths} == {200}
+    with database.cursor() as cursor:
+        cursor.execute("DELETE FROM events WHERE id = %s", (event.id,))
+    check_soon(lambda: {service.get(path).status for path in paths}, {404})
+    for path, code in paths.items():
+        check_error(service.get(path), 404, code)
+
+
+def test_what_another_program_changes_shows_within_a_second(
+    service: Service, make_event: MakeEvent, database: Connection
+):
+    event = make_event(tickets=[ticket(price=1_000)])
+
+    def seen() -> tuple[str, str, int]:
+        [summary] = get(service, "/events", q=event.title)["events"]
+        detail = get(service, f"/events/{event.id}")
+        return summary["status"], detail["event"]["status"], detail["ticketTypes"][0]["price"]
+
+    assert seen() == ("on_sale", "on_sale", 1_000)
+    with database.cursor() as cursor:
+        cursor.execute("UPDATE ticket_types SET price = 2000 WHERE event_id = %s", (event.id,))
+        cursor.execute("UPDATE events SET status = 'sold_out' WHERE id = %s", (event.id,))
+    check_soon(seen, ("sold_out", "sold_out", 2_000))
