@@ -79,10 +79,10 @@ class _Connection(extensions.connection):
     def run(self, script: Script, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         """Run the script; the rows of its last statement."""
         with self.cursor() as cursor:
-            missing = script.preparations.keys() - self._prepared
-            if missing:
-                cursor.execute("; ".join(script.preparations[name] for name in missing))
-                self._prepared |= missing
+            for name in script.preparations.keys() - self._prepared:
+                # One at a time: what is prepared stays so, also when the next one fails.
+                cursor.execute(script.preparations[name])
+                self._prepared.add(name)
             cursor.execute(script.call, parameters)
             return cursor.fetchall()
 
@@ -117,7 +117,7 @@ class Postgres:
 
         Raises ServiceUnavailable when PostgreSQL is gone, slow, full, or the transaction lost a
         lock wait or a deadlock; ReferenceMissing where a foreign key refuses. Either way nothing
-        was written, unless the connection broke during the commit.
+        was written, unless the connection broke, or timed out, before the answer came.
         """
         try:
             with self._connection() as connection:

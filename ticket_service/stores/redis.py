@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -51,12 +52,15 @@ class Redis:
     """The shared Redis. All methods may be called from many greenlets at once."""
 
     def __init__(self, url: str) -> None:
-        self._connections = redis.ConnectionPool.from_url(
+        # Only for what it makes of the URL: its make_connection() counts what it ever made, is not
+        # told of what was closed, and refuses for good after a hundred.
+        parsed = redis.ConnectionPool.from_url(
             url,
             socket_connect_timeout=SOCKET_TIMEOUT,
             socket_timeout=SOCKET_TIMEOUT,
             decode_responses=True,
         )
+        self._connect = partial(parsed.connection_class, **parsed.connection_kwargs)
         self._slots = BoundedSemaphore(POOL_SIZE)
         self._idle: list[ConnectionInterface] = []
         self._rest_until = 0.0
@@ -91,7 +95,7 @@ class Redis:
             raise RedisUnavailable
         connection = None
         try:
-            connection = self._idle.pop() if self._idle else self._connections.make_connection()
+            connection = self._idle.pop() if self._idle else self._connect()
             yield connection
             self._idle.append(connection)
         except ResponseError as error:
