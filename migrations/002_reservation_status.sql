@@ -13,6 +13,7 @@ BEGIN
           AND c.contype = 'c'
           AND cardinality(c.conkey) = 1
           AND a.attname = 'status'
+          AND pg_get_constraintdef(c.oid) LIKE '%''pending''%'
           AND pg_get_constraintdef(c.oid) NOT LIKE '%''expired''%'
     LOOP
         EXECUTE format('ALTER TABLE reservations DROP CONSTRAINT %I', narrow);

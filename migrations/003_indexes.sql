@@ -21,9 +21,10 @@ BEGIN
               AND i.indisvalid
               AND i.indpred IS NULL
               AND (
-                  SELECT string_agg(a.attname, ', ' ORDER BY k.position)
-                  FROM unnest(i.indkey::int2[]) WITH ORDINALITY AS k (attnum, position)
-                  JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
+                  SELECT string_agg(coalesce(a.attname, '?'), ', ' ORDER BY k.position)
+                  FROM unnest((i.indkey::int2[])[0:i.indnkeyatts - 1])
+                       WITH ORDINALITY AS k (attnum, position)
+                  LEFT JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
               ) || ', ' LIKE wanted.columns || ', %'
         ) THEN
             EXECUTE format(

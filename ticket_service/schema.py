@@ -45,9 +45,9 @@ INDEXES = (
 
 _INDEXES_SQL = """
     SELECT i.indrelid::regclass::text, (
-        SELECT string_agg(a.attname, ', ' ORDER BY k.position)
-        FROM unnest(i.indkey::int2[]) WITH ORDINALITY AS k (attnum, position)
-        JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
+        SELECT string_agg(coalesce(a.attname, '?'), ', ' ORDER BY k.position)
+        FROM unnest((i.indkey::int2[])[0:i.indnkeyatts - 1]) WITH ORDINALITY AS k (attnum, position)
+        LEFT JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
     )
     FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid
     WHERE c.relnamespace = current_schema()::regnamespace AND i.indisvalid AND i.indpred IS NULL
@@ -58,6 +58,8 @@ _NARROW_STATUS_CHECK_SQL = """
     FROM pg_constraint c
     JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = ANY (c.conkey)
     WHERE c.conrelid = to_regclass('reservations') AND c.contype = 'c' AND a.attname = 'status'
+      AND cardinality(c.conkey) = 1
+      AND pg_get_constraintdef(c.oid) LIKE '%''pending''%'
       AND pg_get_constraintdef(c.oid) NOT LIKE '%''expired''%'
 """
 
@@ -80,7 +82,6 @@ def migrate(database_url: str, schema: str) -> None:
             return
         with connection, connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", (MIGRATION_LOCK,))
-            cursor.execute("SET LOCAL lock_timeout = %s", (LOCK_TIMEOUT_MS,))
             cursor.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(schema)))
             _use(connection, schema)
             for path in sorted(MIGRATIONS.glob("*.sql")):
@@ -104,7 +105,12 @@ def check(database_url: str, schema: str) -> None:
 
 
 def _connect(database_url: str) -> Connection:
-    return psycopg2.connect(database_url, connect_timeout=10, application_name="ticket-service")
+    return psycopg2.connect(
+        database_url,
+        connect_timeout=10,
+        application_name="ticket-service",
+        options=f"-c lock_timeout={LOCK_TIMEOUT_MS}",
+    )
 
 
 def _exists(connection: Connection, schema: str) -> bool:
