@@ -4,12 +4,17 @@ from gevent import monkey
 
 monkey.patch_all()
 
-import os  # noqa: E402
+import sys  # noqa: E402
 
-from ticket_service.config import DEFAULT_PORT  # noqa: E402
+from ticket_service.config import ConfigError, Settings  # noqa: E402
 from ticket_service.observability import JsonLogger  # noqa: E402
 
-bind = f"0.0.0.0:{os.environ.get('PORT', DEFAULT_PORT)}"
+try:
+    settings = Settings.from_environment()
+except ConfigError as error:
+    sys.exit(f"The configuration is not usable. {error}")
+
+bind = f"0.0.0.0:{settings.port}"
 control_socket_disable = True
 worker_class = "ticket_service.worker.Worker"
 workers = 1
@@ -18,4 +23,4 @@ keepalive = 75  # longer than a load balancer keeps an idle connection
 graceful_timeout = 25  # requests in flight; Kubernetes kills after 30
 timeout = 30
 logger_class = JsonLogger
-loglevel = os.environ.get("LOG_LEVEL", "INFO").lower()
+loglevel = settings.log_level.lower()

@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from urllib.parse import quote
 
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from environs import Env
 from marshmallow.validate import OneOf, Range, Regexp
 
 DEFAULT_PORT = 3002
+
+PORTS = Range(min=1, max=65_535)
 
 # HS256 wants a key at least as long as its hash (RFC 7518, section 3.2).
 SHORTEST_SECRET = 32
@@ -23,6 +26,7 @@ class Settings:
     """What an instance needs to know. `.env.example` documents each name in the environment."""
 
     production: bool
+    port: int
     database_url: str
     db_schema: str
     db_pool_size: int
@@ -53,11 +57,14 @@ def _read(env: Env) -> Settings:
     algorithm = env.str("JWT_ALGORITHM", "HS256", validate=OneOf(["HS256", "RS256"]))
     return Settings(
         production=production == "production",
-        database_url=env.str("DATABASE_URL", "") or _database_url(env),
+        port=env.int("PORT", DEFAULT_PORT, validate=PORTS),
+        database_url=env.str("DATABASE_URL", "", validate=Regexp(r"^(postgres(ql)?://|\Z)"))
+        or _database_url(env),
         db_schema=env.str("DB_SCHEMA", "public", validate=Regexp(r"^[a-z_][a-z0-9_]{0,62}\Z")),
         db_pool_size=env.int("DB_POOL_SIZE", 8, validate=Range(min=1, max=100)),
         run_migrations=env.bool("RUN_MIGRATIONS", True),
-        redis_url=env.str("REDIS_URL", "") or _redis_url(env),
+        redis_url=env.str("REDIS_URL", "", validate=Regexp(r"^((rediss?|unix)://|\Z)"))
+        or _redis_url(env),
         jwt_algorithm=algorithm,
         jwt_key=_jwt_key(env, algorithm, strict=production == "production"),
         frontend_urls=tuple(
@@ -86,26 +93,32 @@ def _database_url(env: Env) -> str:
     password = quote(env.str("DB_PASSWORD", ""), safe="")
     host = quote(env.str("DB_HOST", "localhost"), safe="")
     name = quote(env.str("DB_NAME", "postgres"), safe="")
-    return f"postgresql://{user}:{password}@{host}:{env.int('DB_PORT', 5432)}/{name}"
+    port = env.int("DB_PORT", 5432, validate=PORTS)
+    return f"postgresql://{user}:{password}@{host}:{port}/{name}"
 
 
 def _redis_url(env: Env) -> str:
     password = quote(env.str("REDIS_PASSWORD", ""), safe="")
     credentials = f":{password}@" if password else ""
     host = env.str("REDIS_HOST", "localhost")
-    return f"redis://{credentials}{host}:{env.int('REDIS_PORT', 6379)}/0"
+    port = env.int("REDIS_PORT", 6379, validate=PORTS)
+    return f"redis://{credentials}{host}:{port}/0"
 
 
 def _jwt_key(env: Env, algorithm: str, *, strict: bool) -> str:
     if algorithm == "RS256":
         key: str = env.str("JWT_PUBLIC_KEY", "").replace("\\n", "\n")
-        if "PUBLIC KEY" not in key:
-            raise ConfigError("JWT_PUBLIC_KEY must be a PEM public key when JWT_ALGORITHM is RS256")
+        try:
+            load_pem_public_key(key.encode())
+        except ValueError as error:
+            problem = "JWT_PUBLIC_KEY must be a PEM public key when JWT_ALGORITHM is RS256"
+            raise ConfigError(problem) from error
         return key
     secret: str = env.str("JWT_SECRET", "")
     if not secret:
         raise ConfigError("JWT_SECRET is missing: set it to the Auth Service's secret")
-    if strict and (len(secret.encode()) < SHORTEST_SECRET or len(set(secret)) < 8):
+    repeats = secret in (secret + secret)[1:-1]
+    if strict and (len(secret.encode()) < SHORTEST_SECRET or repeats):
         raise ConfigError(
             f"JWT_SECRET is too weak for production: at least {SHORTEST_SECRET} bytes, not a"
             " repetition; set ENVIRONMENT=development to run with it on your own machine"
