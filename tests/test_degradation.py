@@ -1,0 +1,544 @@
+"""What happens when PostgreSQL, Redis or the network fails, and when an instance ends."""
+
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing, contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from statistics import median
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+from uuid import uuid4
+
+import psycopg2
+import pytest
+import urllib3
+from psycopg2.extensions import connection as Connection
+from redis import Redis
+
+from dev.servers import Servers, postgres, valkey
+from tests.conftest import new_database
+from tests.support.books import check_books
+from tests.support.buyers import at_once, token_for
+from tests.support.factories import Event, section, ticket
+from tests.support.proxy import Address, Proxy, proxy
+from tests.support.service import Response, Service, run_service
+from ticket_service import schema
+from ticket_service.stores import redis as stores_redis
+from ticket_service.stores.postgres import CHECKOUT_TIMEOUT, LOCK_TIMEOUT_MS, RESPONSE_TIMEOUT
+
+POOL_SIZE = 8
+
+OURS = "pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'ticket-%'"
+WAITING = f"SELECT coalesce(max(pid), 0) FROM {OURS} AND wait_event_type = 'Lock'"
+BUSY = f"SELECT count(*) FROM {OURS} AND state = 'active'"
+END_CONNECTIONS = f"SELECT count(pg_terminate_backend(pid)) FROM {OURS}"
+
+
+@dataclass
+class Instance:
+    """An instance that reaches its servers through proxies."""
+
+    service: Service
+    postgres: Proxy
+    redis: Proxy
+
+    def state(self) -> tuple[int, str]:
+        """What the readiness probe says."""
+        answer = self.service.request("GET", "/health/ready")
+        return answer.status, answer.json()["status"]
+
+
+@pytest.fixture(scope="module")
+def database_url(servers: Servers) -> Iterator[str]:
+    """A database that only these tests write, so that its books can be checked."""
+    with new_database(servers.database_url) as url:
+        schema.migrate(url, "public")
+        yield url
+
+
+@pytest.fixture(scope="module")
+def redis_url(folder: Path) -> Iterator[str]:
+    """A Valkey that may be flushed."""
+    with valkey(subfolder(folder, "valkey")) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def shared(database_url: str, redis_url: str, folder: Path) -> Iterator[Instance]:
+    with behind_proxies(database_url, redis_url, folder) as instance:
+        yield instance
+
+
+@pytest.fixture
+def instance(shared: Instance) -> Iterator[Instance]:
+    """The instance that survives all of this: after each test it must be well again by itself."""
+    redis = shared.redis.upstream
+    yield shared
+    shared.redis.upstream = redis
+    shared.redis.restore()
+    shared.postgres.restore()
+    eventually(lambda: shared.state() == (200, "ok"))
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Connection]:
+    """A connection to arrange and to check with; after each test the books must balance."""
+    with closing(psycopg2.connect(database_url)) as connection:
+        connection.autocommit = True
+        yield connection
+        check_books(connection)
+
+
+@pytest.fixture
+def event(make_event: Callable[..., Event]) -> Event:
+    return make_event(sections=[section(seats=10)], tickets=[ticket()])
+
+
+def subfolder(folder: Path, name: str) -> Path:
+    made = folder / name
+    made.mkdir()
+    return made
+
+
+@contextmanager
+def behind_proxies(database_url: str, redis_url: str, folder: Path) -> Iterator[Instance]:
+    with (
+        proxy(address(database_url)) as database,
+        proxy(address(redis_url)) as redis,
+        run_service(
+            folder,
+            DATABASE_URL=through(database, database_url),
+            REDIS_URL=through(redis, redis_url),
+            DB_POOL_SIZE=str(POOL_SIZE),
+        ) as service,
+    ):
+        yield Instance(service, database, redis)
+        service.kill()
+
+
+def address(url: str) -> Address:
+    """Where the server listens; PostgreSQL's may be a Unix socket in the folder `?host=…`."""
+    parts = urlsplit(url)
+    if folder := parse_qs(parts.query).get("host"):
+        return f"{folder[0]}/.s.PGSQL.5432"
+    return str(parts.hostname), parts.port or (6379 if parts.scheme == "redis" else 5432)
+
+
+def through(server: Proxy, url: str) -> str:
+    parts = urlsplit(url)
+    user = parts.netloc.rpartition("@")[0]
+    return parts._replace(netloc=f"{user}@127.0.0.1:{server.port}", query="").geturl()
+
+
+def eventually(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline, "it never came true"
+        time.sleep(0.02)
+
+
+def one(database: Connection, query: str) -> Any:
+    with database.cursor() as cursor:
+        cursor.execute(query)
+        row = cursor.fetchone()
+    assert row is not None
+    return row[0]
+
+
+def timed(call: Callable[[], Response]) -> tuple[Response, float]:
+    started = time.monotonic()
+    return call(), time.monotonic() - started
+
+
+def buy_seat(
+    service: Service, event: Event, seat: int = 0, *, token: str | None = None, **options: Any
+) -> Response:
+    """By a new buyer unless a token says who."""
+    body = {"eventId": event.id, "seatIds": [event.seat_ids[seat]]}
+    return service.post("/seats/reserve", token=token or token_for(), json=body, **options)
+
+
+def buy_ticket(service: Service, event: Event, *, token: str | None = None) -> Response:
+    items = [{"ticketTypeId": event.ticket_type_ids[0], "quantity": 1}]
+    body = {"eventId": event.id, "items": items}
+    return service.post("/reservations", token=token or token_for(), json=body)
+
+
+def read(service: Service) -> Response:
+    """What nobody keeps: it asks PostgreSQL each time."""
+    return service.get("/reservations/my", token=token_for())
+
+
+def refused(answer: Response) -> bool:
+    """Whether it is the 503 that tells the client to try again."""
+    return (
+        answer.status == 503
+        and answer.json()["code"] == "SERVICE_UNAVAILABLE"
+        and int(answer.headers["Retry-After"]) >= 1
+    )
+
+
+def sold(database: Connection, event: Event) -> tuple[int, int]:
+    """How many seats of the event are not available, and how many reservations it has."""
+    seats = f"SELECT count(*) FROM seats WHERE event_id = '{event.id}' AND status <> 'available'"
+    reservations = f"SELECT count(*) FROM reservations WHERE event_id = '{event.id}'"
+    return one(database, seats), one(database, reservations)
+
+
+@contextmanager
+def seat_locked(database: Connection, event: Event, seat: int = 0) -> Iterator[None]:
+    """Another program has the seat's row until the block ends."""
+    with closing(psycopg2.connect(database.dsn)) as other:
+        one(other, f"SELECT id FROM seats WHERE id = '{event.seat_ids[seat]}' FOR UPDATE")
+        yield
+
+
+def wait_for_waiter(database: Connection) -> int:
+    """Wait until an instance waits for a lock; the process id of its connection."""
+    eventually(lambda: one(database, WAITING) != 0)
+    return int(one(database, WAITING))
+
+
+def check_health_is_quick(service: Service) -> None:
+    for _ in range(50):
+        answer, seconds = timed(partial(service.request, "GET", "/health"))
+        assert (answer.status, seconds < 0.2) == (200, True)
+
+
+def check_seat_locks(service: Service, database: Connection, event: Event, seat: int = 0) -> None:
+    """Fail unless the second buyer of a seat is turned away while the first one is taking it."""
+    with ThreadPoolExecutor() as threads, seat_locked(database, event, seat):
+        first = threads.submit(buy_seat, service, event, seat)
+        wait_for_waiter(database)
+        second, seconds = timed(partial(buy_seat, service, event, seat))
+    assert (second.json()["code"], seconds < 0.5) == ("SEAT_LOCKED", True)
+    assert first.result().status == 201
+
+
+# Redis
+
+
+@pytest.mark.parametrize("failure", ["refuse", "hang", "lose_answers"])
+def test_without_redis_sales_go_on_and_with_it_seat_locks_do(
+    instance: Instance, event: Event, database: Connection, failure: str
+):
+    service, token, times = instance.service, token_for(), []
+
+    def answer(call: Callable[..., Response], *arguments: Any, status: int = 200) -> Any:
+        response, seconds = timed(partial(call, *arguments, token=token))
+        times.append(seconds)
+        assert response.status == status
+        return response.json()
+
+    getattr(instance.redis, failure)()
+    race = at_once([partial(timed, partial(buy_seat, service, event))] * 100)
+    assert sorted(response.status for response, _ in race) == [201] + [409] * 99
+    assert max(seconds for _, seconds in race) < 2
+
+    for bought in range(1, 5):
+        answer(buy_seat, service, event, bought, status=201)
+        answer(buy_ticket, service, event, status=201)
+        seats = answer(service.get, f"/seats/events/{event.id}")["seats"]
+        stock = answer(service.get, f"/tickets/availability/{event.ticket_type_ids[0]}")
+        assert [seat["status"] for seat in seats].count("locked") == 1 + bought
+        assert stock["available_quantity"] == 100 - bought
+        assert len(answer(service.get, "/reservations/my")["reservations"]) == 2 * bought
+    assert instance.state() == (200, "degraded")
+    assert max(times) < 2
+    assert median(times) < 0.2
+
+    instance.redis.restore()
+    eventually(lambda: instance.state() == (200, "ok"))
+    check_seat_locks(instance.service, database, event, 5)
+
+
+def test_a_redis_that_comes_back_empty_is_used_again(
+    instance: Instance, event: Event, database: Connection, folder: Path
+):
+    instance.redis.refuse()
+    assert buy_seat(instance.service, event, 1).status == 201
+    with valkey(subfolder(folder, "empty-valkey")) as url:
+        instance.redis.upstream = address(url)
+        instance.redis.restore()
+        eventually(lambda: instance.state() == (200, "ok"))
+        check_seat_locks(instance.service, database, event)
+
+
+@pytest.mark.parametrize("disturbance", ["cut", "flush"])
+def test_a_seat_is_sold_once_however_redis_is_disturbed(
+    instance: Instance, event: Event, redis_url: str, disturbance: str
+):
+    with Redis.from_url(redis_url) as redis:
+
+        def disturb() -> list[int]:
+            for _ in range(50):
+                if disturbance == "cut":
+                    instance.redis.cut()
+                else:
+                    redis.flushall()
+                    redis.script_flush()
+                time.sleep(0.005)
+            return []
+
+        def buy(seat: int) -> list[int]:
+            return [buy_seat(instance.service, event, seat).status for _ in range(3)]
+
+        answers = at_once([partial(buy, seat % 10) for seat in range(50)] + [disturb])
+    for seat in range(10):
+        statuses = [status for answer in answers[seat:50:10] for status in answer]
+        assert sorted(statuses) == [201] + [409] * 14
+
+
+def test_redis_may_fail_any_number_of_times(redis_url: str, monkeypatch: pytest.MonkeyPatch):
+    """Not through HTTP: an instance rests for a second after each failure."""
+    monkeypatch.setattr(stores_redis, "REST_AFTER_FAILURE", 0)
+    with proxy(address(redis_url)) as server:
+        store = stores_redis.Redis(through(server, redis_url))
+        for _ in range(150):
+            assert store.command("PING") == "PONG"
+            server.cut()
+            with pytest.raises(stores_redis.RedisUnavailable):
+                store.command("PING")
+
+
+# PostgreSQL
+
+
+def requests(event: Event) -> dict[str, tuple[str, str, object]]:
+    """A request to every route that needs PostgreSQL."""
+    nobody, ticket_type = uuid4(), event.ticket_type_ids[0]
+    seats = {"eventId": event.id, "seatIds": event.seat_ids[:1]}
+    tickets = {"eventId": event.id, "items": [{"ticketTypeId": ticket_type, "quantity": 1}]}
+    return {
+        "events": ("GET", f"/events?q={nobody}", None),
+        "event": ("GET", f"/events/{event.id}", None),
+        "ticket types": ("GET", f"/tickets/event/{event.id}", None),
+        "availability": ("GET", f"/tickets/availability/{ticket_type}", None),
+        "layouts": ("GET", "/seats/layouts", None),
+        "seat map": ("GET", f"/seats/events/{event.id}", None),
+        "hold seats": ("POST", "/seats/reserve", seats),
+        "seats of a reservation": ("GET", f"/seats/reservation/{nobody}", None),
+        "hold tickets": ("POST", "/reservations", tickets),
+        "my reservations": ("GET", "/reservations/my", None),
+        "reservation": ("GET", f"/reservations/{nobody}", None),
+        "cancel": ("POST", f"/reservations/{nobody}/cancel", None),
+    }
+
+
+def send(service: Service, request: tuple[str, str, object]) -> tuple[Response, float]:
+    method, path, body = request
+    path = f"/api/v1{path}"
+    return timed(partial(service.request, method, path, token=token_for(), json=body))
+
+
+def test_refused_by_postgresql_every_answer_is_a_503_at_once(instance: Instance, event: Event):
+    service, asked = instance.service, requests(event)
+    instance.postgres.refuse()
+    eventually(lambda: refused(send(service, asked["layouts"])[0]))  # kept for a moment
+    for name, request in asked.items():
+        answer, seconds = send(service, request)
+        assert (name, refused(answer), seconds < 1) == (name, True, True)
+    assert instance.state() == (503, "unavailable")
+    for path in ("/health", "/health/live"):
+        assert service.request("GET", path).status == 200
+
+    instance.postgres.restore()
+    statuses = {name: send(service, request)[0].status for name, request in asked.items()}
+    assert {name: status for name, status in statuses.items() if status >= 500} == {}
+
+
+def test_a_hanging_postgresql_hangs_nothing_else_and_nobody_for_long(
+    instance: Instance, event: Event
+):
+    """Who has one of the connections waits for it; the rest is refused sooner, not piled up."""
+    service, asked = instance.service, requests(event)
+    at_once([partial(read, service)] * 3)
+    instance.postgres.hang()
+    del asked["layouts"]  # kept for a moment
+    several = [*asked.values(), *[asked["my reservations"]] * 20]
+    with ThreadPoolExecutor(len(several) + 1) as threads:
+        waiting = [(request, threads.submit(send, service, request)) for request in several]
+        ready = threads.submit(service.request, "GET", "/health/ready")
+        check_health_is_quick(service)
+        assert not any(future.done() for _, future in waiting)
+    for request, future in waiting:
+        assert (request, refused(future.result()[0])) == (request, True)
+    times = sorted(future.result()[1] for _, future in waiting)
+    assert times[-POOL_SIZE - 1] < CHECKOUT_TIMEOUT + 1
+    assert times[-1] < CHECKOUT_TIMEOUT + RESPONSE_TIMEOUT + 1
+    assert ready.result().status == 503
+
+    instance.postgres.restore()
+    assert {answer.status for answer in at_once([partial(read, service)] * 30)} == {200}
+
+
+def test_a_restarted_postgresql_is_used_again(redis_url: str, folder: Path):
+    data = subfolder(folder, "restarted-postgres")
+    with ExitStack() as first_run:
+        url = first_run.enter_context(postgres(data))
+        schema.migrate(url, "public")
+        with behind_proxies(url, redis_url, folder) as instance:
+            again = partial(read, instance.service)
+            assert {answer.status for answer in at_once([again] * 20)} == {200}
+            first_run.close()
+            assert refused(again())
+            with postgres(data) as url:
+                instance.postgres.upstream = address(url)
+                eventually(lambda: again().status == 200)
+                assert {answer.status for answer in at_once([again] * 20)} == {200}
+
+
+def test_connections_that_ended_cost_a_handful_of_requests(
+    instance: Instance, database: Connection
+):
+    at_once([partial(read, instance.service)] * 20)
+    one(database, END_CONNECTIONS)
+    answers = [read(instance.service) for _ in range(20)]
+    lost = [answer for answer in answers if answer.status != 200]
+    assert all(refused(answer) for answer in lost)
+    assert len(lost) <= POOL_SIZE
+    assert {answer.status for answer in answers[POOL_SIZE:]} == {200}
+
+
+def test_a_connection_that_ends_during_a_request_changes_nothing(
+    instance: Instance, event: Event, database: Connection
+):
+    with ThreadPoolExecutor() as threads, seat_locked(database, event):
+        buying = threads.submit(buy_seat, instance.service, event)
+        one(database, f"SELECT pg_terminate_backend({wait_for_waiter(database)})")
+        assert refused(buying.result())
+    assert sold(database, event) == (0, 0)
+    assert buy_seat(instance.service, event).status == 201
+
+
+def test_after_a_lost_answer_the_idempotency_key_finds_what_was_done(
+    instance: Instance, event: Event, database: Connection
+):
+    key = {"Idempotency-Key": str(uuid4())}
+    buy = partial(buy_seat, instance.service, event, token=token_for(), headers=key)
+    assert buy_seat(instance.service, event, 1).status == 201  # the next one has no preparations
+    instance.postgres.lose_answers()
+    assert refused(buy())
+    instance.postgres.restore()
+    assert sold(database, event) == (2, 2)
+    assert buy().status == 201
+    assert sold(database, event) == (2, 2)
+
+
+def test_a_locked_seat_is_a_503_after_the_lock_timeout(
+    instance: Instance, event: Event, database: Connection
+):
+    with seat_locked(database, event):
+        answer, seconds = timed(partial(buy_seat, instance.service, event))
+    assert refused(answer)
+    assert seconds < LOCK_TIMEOUT_MS / 1000 + 1
+    assert sold(database, event) == (0, 0)
+    assert buy_seat(instance.service, event).status == 201
+
+
+def test_a_locked_table_leaves_new_connections_usable(
+    instance: Instance, event: Event, database: Connection
+):
+    """As another program's migration locks it, while connections prepare their statements."""
+    one(database, END_CONNECTIONS)
+    eventually(lambda: read(instance.service).status == 200)
+    buy = [partial(buy_seat, instance.service, event), partial(buy_ticket, instance.service, event)]
+    with closing(psycopg2.connect(database.dsn)) as other, other.cursor() as cursor:
+        cursor.execute("LOCK TABLE reservation_items IN ACCESS EXCLUSIVE MODE")
+        assert [refused(answer) for answer in at_once(buy)] == [True, True]
+    assert sold(database, event) == (0, 0)
+    assert [answer.status for answer in at_once(buy)] == [201, 201]
+
+
+# The loop
+
+
+def test_a_slow_query_leaves_other_requests_running(
+    instance: Instance, event: Event, database: Connection
+):
+    with ThreadPoolExecutor() as threads, seat_locked(database, event):
+        buying = threads.submit(buy_seat, instance.service, event)
+        wait_for_waiter(database)
+        check_health_is_quick(instance.service)
+        assert not buying.done()
+    assert buying.result().status == 201
+
+
+def test_without_the_wait_callback_a_slow_query_stops_everything(
+    event: Event, database: Connection, database_url: str, folder: Path
+):
+    """The negative control of the test above."""
+    with (
+        ThreadPoolExecutor() as threads,
+        run_service(folder, "tests.support.blocking:app", DATABASE_URL=database_url) as service,
+    ):
+        with seat_locked(database, event):
+            buying = threads.submit(buy_seat, service, event)
+            wait_for_waiter(database)
+            health = threads.submit(service.request, "GET", "/health")
+            with pytest.raises(TimeoutError):
+                health.result(timeout=0.5)
+        assert (buying.result().status, health.result().status) == (201, 200)
+        service.kill()
+
+
+# The end of an instance
+
+
+def test_sigterm_lets_a_request_finish_and_waits_for_nobody_idle(
+    event: Event, database: Connection, database_url: str, start_service: Callable[..., Service]
+):
+    service = start_service(DATABASE_URL=database_url)
+    with ThreadPoolExecutor() as threads, closing(connect(service)) as idle:
+        idle.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert idle.recv(12) == b"HTTP/1.1 200"
+        with seat_locked(database, event):
+            buying = threads.submit(buy_seat, service, event)
+            wait_for_waiter(database)
+            service.process.send_signal(signal.SIGTERM)
+            eventually(lambda: not listens(service))
+            assert not buying.done()
+        assert buying.result().status == 201
+        assert service.process.wait(timeout=5) == 0
+
+
+def connect(service: Service) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", service.port), timeout=5)
+
+
+def listens(service: Service) -> bool:
+    with suppress(OSError), connect(service):
+        return True
+    return False
+
+
+def test_sigkill_leaves_no_half_reservation(
+    make_event: Callable[..., Event],
+    database: Connection,
+    database_url: str,
+    start_service: Callable[..., Service],
+):
+    event = make_event(sections=[section(seats=1_000)], tickets=[ticket(total=1_000)])
+    service = start_service(DATABASE_URL=database_url)
+    bought: list[str] = []
+
+    def buy(seats: range) -> None:
+        with suppress(urllib3.exceptions.HTTPError):
+            for seat in seats:
+                for answer in (buy_seat(service, event, seat), buy_ticket(service, event)):
+                    bought.append(answer.json()["reservation"]["id"])
+
+    with ThreadPoolExecutor() as threads:
+        for first in range(10):
+            threads.submit(buy, range(first, 1_000, 10))
+        eventually(lambda: len(bought) > 100)
+        service.kill()
+    eventually(lambda: one(database, BUSY) == 0)
+    kept = f"SELECT count(*) FROM reservations WHERE id = ANY ('{{{','.join(bought)}}}')"
+    assert one(database, kept) == len(bought) <= sold(database, event)[1]
+    check_books(database)
