@@ -52,7 +52,7 @@ def test_holds_all_the_seats_for_five_minutes(service, event, database):
     left = datetime.fromisoformat(reservation["expiresAt"]) - datetime.now(UTC)
     assert timedelta(seconds=290) < left < timedelta(seconds=301)
     assert statuses(database, event.seat_ids[:3]).count("locked") == 2
-    check_books(database)
+    check_books(database, event)
 
 
 def test_the_end_of_a_hold_is_a_setting(start_service, event):
@@ -80,7 +80,7 @@ def test_a_taken_seat_is_named_and_none_of_the_others_is_held(service, event, da
     assert answer.json()["details"] == {"seats": ["VIP-1-1"]}
     assert "VIP-1-1" in answer.json()["error"]
     assert statuses(database, [free]) == ["available"]
-    check_books(database)
+    check_books(database, event)
 
 
 def test_a_seat_of_another_event_is_unknown(service, event, make_event, database):
@@ -147,7 +147,7 @@ def test_a_buyer_may_have_so_many_live_tickets_of_an_event(
     assert hold(service, other, other.seat_ids[:2], token).status == 201
     assert service.post(f"/reservations/{first}/cancel", token=token).status == 200
     assert hold(service, event, event.seat_ids[2:4], token).status == 201
-    check_books(database)
+    check_books(database, event)
 
 
 def test_the_limit_holds_for_one_buyer_with_many_hands(start_service, event, database):
@@ -157,7 +157,7 @@ def test_the_limit_holds_for_one_buyer_with_many_hands(start_service, event, dat
         [lambda seat=seat: hold(service, event, [seat], token) for seat in event.seat_ids[:10]]
     )
     assert sorted(answer.status for answer in answers) == [201] * 2 + [409] * 8
-    check_books(database)
+    check_books(database, event)
 
 
 def test_an_amount_that_its_column_cannot_hold_is_refused(service, make_event, database):
@@ -174,7 +174,7 @@ def test_a_repeat_with_the_same_key_gets_the_first_reservation(service, event, d
     again = hold(service, event, event.seat_ids[1::-1], token, "once")
     assert (first.status, again.status) == (201, 201)
     assert first.json() == again.json()
-    check_books(database)
+    check_books(database, event)
 
 
 @pytest.mark.parametrize("other", ["seats", "tickets"])
@@ -199,7 +199,7 @@ def test_the_same_key_for_something_else_is_a_conflict(service, make_event, data
         )
     assert (answer.status, answer.json()["code"]) == (409, "VALIDATION_ERROR")
     assert statuses(database, event.seat_ids[1:2]) == ["available"]
-    check_books(database)
+    check_books(database, event)
 
 
 def test_two_buyers_may_use_the_same_key(service, event):
@@ -221,7 +221,7 @@ def test_simultaneous_repeats_make_one_reservation(service, start_service, event
     )
     assert {answer.status for answer in answers} == {201}
     assert len({answer.body for answer in answers}) == 1
-    check_books(database)
+    check_books(database, event)
 
 
 def test_a_repeat_finds_its_reservation_after_redis_was_flushed(service, event, redis, database):
@@ -229,7 +229,7 @@ def test_a_repeat_finds_its_reservation_after_redis_was_flushed(service, event, 
     first = hold(service, event, event.seat_ids[:1], token, "once")
     lose(redis)
     assert hold(service, event, event.seat_ids[:1], token, "once").json() == first.json()
-    check_books(database)
+    check_books(database, event)
 
 
 def test_a_repeat_shows_what_became_of_the_reservation(service, event):
@@ -248,7 +248,7 @@ def test_someone_just_taking_a_seat_turns_others_away_at_once(service, event, da
     assert answer.headers["Retry-After"] == "1"
     # All or none: the first seat's lock was given back.
     assert hold(service, event, event.seat_ids[:1]).status == 201
-    check_books(database)
+    check_books(database, event)
 
 
 def test_locks_are_freed_after_success_and_refusal(service, event, redis):
@@ -267,4 +267,4 @@ def test_a_lock_that_vanished_sells_nothing_twice(service, event, database, redi
     answers = at_once([buy] * 40)
     assert sorted(answer.status for answer in answers).count(201) == 1
     assert {answer.status for answer in answers} <= {201, 409}
-    check_books(database)
+    check_books(database, event)
