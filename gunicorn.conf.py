@@ -6,6 +6,9 @@ monkey.patch_all()
 
 import sys  # noqa: E402
 
+import psycopg2  # noqa: E402
+
+from ticket_service import schema  # noqa: E402
 from ticket_service.config import ConfigError, Settings  # noqa: E402
 from ticket_service.observability import JsonLogger  # noqa: E402
 
@@ -24,3 +27,16 @@ graceful_timeout = 25  # requests in flight; Kubernetes kills after 30
 timeout = 30
 logger_class = JsonLogger
 loglevel = settings.log_level.lower()
+
+
+def on_starting(server: object) -> None:
+    """Bring the database up to date, once, before there is a worker that must not be kept waiting.
+
+    Whatever is wrong ends the start with one line.
+    """
+    try:
+        if settings.run_migrations:
+            schema.migrate(settings.database_url, settings.db_schema)
+        schema.check(settings.database_url, settings.db_schema)
+    except (schema.SchemaIncomplete, psycopg2.Error) as error:
+        sys.exit(f"The database is not usable. {str(error).strip()}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from flask import Flask
 
-from ticket_service import schema
 from ticket_service.blueprints import events, health, reservations, seats, tickets
 from ticket_service.blueprints.auth import init_auth
 from ticket_service.blueprints.errors import init_errors
@@ -16,15 +15,7 @@ from ticket_service.services import Services
 
 
 def create_app(settings: Settings) -> Flask:
-    """The application, on a database that has all it needs.
-
-    Raises psycopg2.Error without a database, schema.SchemaIncomplete where it lacks something and
-    migrations are turned off.
-    """
-    if settings.run_migrations:
-        schema.migrate(settings.database_url, settings.db_schema)
-    schema.check(settings.database_url, settings.db_schema)
-
+    """The application, on a database that has all it needs (schema.py); connects to nothing yet."""
     app = Flask(__name__, static_folder=None)
     app.extensions["ticket_service"] = Services.build(settings)
     init_requests(app)

@@ -74,17 +74,23 @@ def migrate(database_url: str, schema: str) -> None:
     """Bring the schema to what this service needs; safe to call twice and from many processes.
 
     Raises psycopg2.Error where the database refuses (gone, no right, a table lock not had within
-    LOCK_TIMEOUT_MS); then nothing was changed.
+    LOCK_TIMEOUT_MS); the files that were applied before stay, and the next try goes on.
     """
     connection = _connect(database_url)
     try:
-        if _exists(connection, schema) and not _missing(connection, schema):
+        exists = _exists(connection, schema)
+        if exists and not _missing(connection, schema):
             return
         with connection, connection.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_xact_lock(%s)", (MIGRATION_LOCK,))
-            cursor.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(schema)))
-            _use(connection, schema)
-            for path in sorted(MIGRATIONS.glob("*.sql")):
+            cursor.execute("SELECT pg_advisory_lock(%s)", (MIGRATION_LOCK,))
+            if not exists:
+                cursor.execute(
+                    sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(schema))
+                )
+        # Each file by itself, so that no table stays locked while another's index is built.
+        for path in sorted(MIGRATIONS.glob("*.sql")):
+            with connection, connection.cursor() as cursor:
+                _use(connection, schema)
                 cursor.execute(path.read_text(encoding="utf-8"))
         log.info("migrated", extra={"schema": schema})
     finally:
