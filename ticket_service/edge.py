@@ -24,6 +24,7 @@ from ticket_service.exchange import (
     Answer,
     Environ,
     Read,
+    current_request_id,
     document_answer,
     error_answer,
     new_request_id,
@@ -39,7 +40,7 @@ _REQUEST_ID_PATTERN = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _STATUS_LINES = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
 
 _ALLOWED = [
-    ("Access-Control-Allow-Methods", "GET, POST, PUT, OPTIONS"),
+    ("Access-Control-Allow-Methods", "GET, POST, OPTIONS"),
     (
         "Access-Control-Allow-Headers",
         "Authorization, Content-Type, Idempotency-Key, If-None-Match, X-Request-ID",
@@ -67,6 +68,7 @@ class Edge:
         """Answer one request, as WSGI has it."""
         request_id = _request_id(environ.get("HTTP_X_REQUEST_ID"))
         environ[REQUEST_ID] = request_id
+        current_request_id.set(request_id)
         extra = [("X-Request-ID", request_id), ("Vary", "Origin, Accept-Encoding, Accept-Language")]
         extra += self._cors.get(environ.get("HTTP_ORIGIN", ""), [])
 
@@ -94,6 +96,8 @@ class Edge:
                 return _send(document_answer(read(), environ), start)
             except ServiceError as error:
                 return _send(error_answer(error, environ), start)
+            except Exception:
+                self._reads.pop(url, None)  # a bug: let Flask meet it again, and report it
         body = self._app(environ, start)
         if READ in environ:
             self._reads[url] = environ[ROUTE], environ[READ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextvars import ContextVar
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -22,6 +23,9 @@ ROUTE = "ticket_service.route"
 USER_ID = "ticket_service.user_id"
 READ = "ticket_service.read"
 """Set by a route that answered with a document: the function that reads the document again."""
+
+current_request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
+"""For the log lines that are written on behalf of a request."""
 
 Read = Callable[[], Document]
 

@@ -12,7 +12,7 @@ import orjson
 from gunicorn.config import Config
 from gunicorn.glogging import Logger
 
-from ticket_service.exchange import REQUEST_ID, ROUTE, USER_ID
+from ticket_service.exchange import REQUEST_ID, ROUTE, USER_ID, current_request_id
 
 
 class JsonLogger(Logger):
@@ -36,13 +36,23 @@ class JsonLogger(Logger):
             "message": "request",
             "method": environ["REQUEST_METHOD"],
             "route": environ.get(ROUTE),
-            "status": resp.status_code,
+            "status": int(str(resp.status)[:3]),
             "duration_ms": round(request_time.total_seconds() * 1000, 2),
             "user_id": environ.get(USER_ID),
             "request_id": environ.get(REQUEST_ID),
         }
         sys.stdout.buffer.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
         sys.stdout.buffer.flush()
+
+
+class _RequestIdFilter(logging.Filter):
+    """Puts the id of the request that is served onto each line, unless the line names one."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Let every line pass."""
+        if not hasattr(record, "request_id"):
+            record.request_id = current_request_id.get()
+        return True
 
 
 def _configuration(level: str) -> dict[str, Any]:
@@ -52,16 +62,18 @@ def _configuration(level: str) -> dict[str, Any]:
         "formatters": {
             "json": {
                 "()": "pythonjsonlogger.orjson.OrjsonFormatter",
-                "fmt": "%(levelname)s %(name)s %(message)s",
+                "fmt": "%(levelname)s %(name)s %(message)s %(request_id)s",
                 "rename_fields": {"levelname": "level", "name": "logger"},
                 "timestamp": "time",
             }
         },
+        "filters": {"request_id": {"()": _RequestIdFilter}},
         "handlers": {
             "stdout": {
                 "class": "logging.StreamHandler",
                 "stream": "ext://sys.stdout",
                 "formatter": "json",
+                "filters": ["request_id"],
             }
         },
         "root": {"level": level, "handlers": ["stdout"]},

@@ -20,6 +20,9 @@ IDLE_GRACE = 0.5
 """Seconds after SIGTERM, and then again and again, when idle connections are closed."""
 
 
+CLIENT_TIMEOUT = 10.0
+"""Seconds in which a client must send or take some bytes of its request or response."""
+
 LAST_WORD = 1.0
 """Seconds that a client with a broken request has to take its answer and hang up."""
 
@@ -44,6 +47,17 @@ class Worker(GeventWorker):
         """
         gevent.sleep(0)
         return _Idle(self.cfg.keepalive, self._idle)
+
+    def handle_request(self, listener_name: Any, req: Any, sock: socket, addr: Any) -> Any:
+        """Serve one request to a client that may not stop reading or sending for long."""
+        sock.settimeout(CLIENT_TIMEOUT)
+        try:
+            return super().handle_request(listener_name, req, sock, addr)
+        except TimeoutError as error:
+            self.log.info("client too slow")
+            raise StopIteration from error  # the parent closes the connection
+        finally:
+            sock.settimeout(None)
 
     def handle_error(self, req: Any, client: socket, addr: Any, exc: BaseException) -> None:
         """Answer what the application never saw: 400, 414 or 431 in the shape all errors have.
@@ -79,10 +93,16 @@ class Worker(GeventWorker):
         gevent.spawn(self._close_idle)
 
     def _close_idle(self) -> None:
+        loop = gevent.get_hub().loop
         while True:
             gevent.sleep(IDLE_GRACE)
-            for idle, waiting in list(self._idle.items()):
-                waiting.kill(idle, block=False)
+            for idle in list(self._idle):
+                loop.run_callback(self._end, idle)
+
+    def _end(self, idle: _Idle) -> None:
+        """Called by the hub, so that no request can begin between the look and the throw."""
+        if idle in self._idle:
+            self._idle[idle].throw(idle)
 
 
 class _Idle(Timeout):

@@ -19,7 +19,8 @@ blueprint = Blueprint("events", __name__, url_prefix="/api/v1/events", descripti
 @blueprint.response(200, EventList)
 def list_events(query: dict[str, Any]) -> Response:
     """List the events by start of sale"""
-    query["q"] = query["q"] or None
+    # A form sends an empty text for "all".
+    query |= {"q": query["q"] or None, "status": query["status"] or None}
     return document(services().catalogue.events, EventQuery(**query))
 
 

@@ -42,6 +42,8 @@ class Parser(FlaskParser):
             return orjson.loads(body)
         except ParseException as error:
             raise InvalidInput({"body": ["Broken chunks."]}) from error
+        except TimeoutError as error:
+            raise InvalidInput({"body": ["Not received in time."]}) from error
         except orjson.JSONDecodeError as error:
             raise InvalidInput({"body": ["Not valid JSON."]}) from error
 
@@ -78,6 +80,7 @@ def init_requests(app: Flask) -> None:
     """Register the converter, the limits and the check of the ids in the path."""
     app.config["MAX_CONTENT_LENGTH"] = LARGEST_BODY
     app.url_map.converters["id"] = IdConverter
+    app.url_map.merge_slashes = False  # a redirect would be HTML
     app.before_request(_look_at_route)
 
 

@@ -11,7 +11,7 @@ STATUSES = ("upcoming", "on_sale", "sold_out", "ended", "cancelled")
 
 
 class EventListQuery(Page):
-    status = fields.String(load_default=None, validate=validate.OneOf(STATUSES))
+    status = fields.String(load_default=None, validate=validate.OneOf(("", *STATUSES)))
     q = Text(
         load_default=None,
         validate=validate.Length(max=255),
