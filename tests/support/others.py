@@ -6,7 +6,8 @@ from psycopg2.extensions import connection as Connection
 def pay(database: Connection, reservation_id: str) -> bool:
     """The Payment Service: confirm the reservation, unless it is paid or past its end.
 
-    It does not look at the status. Says whether the reservation is paid now.
+    It does not look at the status, and its clock is the moment when its transaction began, which
+    may have waited for a lock since. Says whether the reservation is paid now.
     """
     with database.cursor() as cursor:
         cursor.execute(
@@ -17,7 +18,7 @@ def pay(database: Connection, reservation_id: str) -> bool:
                 UPDATE reservations
                 SET status = 'confirmed', payment_status = 'completed', payment_method = 'card'
                 WHERE id = %(id)s AND payment_status <> 'completed'
-                  AND expires_at > clock_timestamp() AT TIME ZONE 'UTC'
+                  AND expires_at > now() AT TIME ZONE 'UTC'
                 RETURNING id
             )
             UPDATE seats SET status = 'reserved'

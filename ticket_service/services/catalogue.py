@@ -9,6 +9,7 @@ from cachetools import LRUCache
 
 from ticket_service.errors import EventNotFound, TicketTypeNotFound
 from ticket_service.services.sql import iso
+from ticket_service.stores.coalescer import Coalescer
 from ticket_service.stores.documents import Document, Documents
 from ticket_service.stores.postgres import Postgres, Script
 
@@ -28,20 +29,26 @@ _PRICES = """
     ) prices
 """
 
-# A word and its twin in the other language: inside the query, the word is replaced by its twin; a
-# query that is a part of a word (of two letters at least, or everything matches) finds the twin.
+# A word inside the query may be replaced by its twin in the other language, up to three of them at
+# once; a query that is a part of a word (of two letters at least, or everything matches) finds the
+# twin. At most a hundred terms, whatever the mappings are.
 _EVENT_LIST = Script(
     event_list=f"""
-    WITH twins AS (
-        SELECT korean AS word, english AS twin FROM keyword_mappings
-        UNION ALL SELECT english, korean FROM keyword_mappings
+    WITH RECURSIVE twins AS (
+        SELECT lower(korean) AS word, lower(english) AS twin FROM keyword_mappings
+        UNION ALL SELECT lower(english), lower(korean) FROM keyword_mappings
+    ),
+    replaced (term, depth) AS (
+        SELECT lower(%(q)s::text), 0
+        UNION
+        SELECT replace(term, word, twin), depth + 1 FROM replaced JOIN twins
+        ON strpos(term, word) > 0 AND strpos(twin, word) = 0
+        WHERE depth < 3
     ),
     terms AS (
-        SELECT %(q)s::text AS term
-        UNION SELECT replace(lower(%(q)s), lower(word), twin) FROM twins
-              WHERE strpos(lower(%(q)s), lower(word)) > 0
+        (SELECT term FROM replaced LIMIT 100)
         UNION SELECT twin FROM twins
-              WHERE length(%(q)s) > 1 AND strpos(lower(word), lower(%(q)s)) > 0
+              WHERE length(%(q)s) > 1 AND strpos(word, lower(%(q)s)) > 0
     ),
     patterns AS (
         SELECT array_agg('%%' || regexp_replace(term, '([\\\\%%_])', '\\\\\\1', 'g') || '%%') AS any
@@ -140,6 +147,7 @@ class Catalogue:
         self._postgres = postgres
         self._documents = documents
         self._event_of_ticket_type: LRUCache[str, str] = LRUCache(10_000)
+        self._coalescer: Coalescer[str] = Coalescer()
 
     def events(self, query: EventQuery) -> Document:
         """One page of the events, by start of sale."""
@@ -196,10 +204,13 @@ class Catalogue:
         """The event of a ticket type, which never changes."""
         event_id = self._event_of_ticket_type.get(ticket_type_id)
         if event_id is None:
-            rows = self._postgres.transaction(
-                _EVENT_OF_TICKET_TYPE, {"ticket_type_id": ticket_type_id}
-            )
-            if not rows:
-                raise TicketTypeNotFound
-            event_id = self._event_of_ticket_type[ticket_type_id] = rows[0][0]
+            event_id = self._coalescer.run(ticket_type_id, lambda: self._find_event(ticket_type_id))
+            self._event_of_ticket_type[ticket_type_id] = event_id
+        return event_id
+
+    def _find_event(self, ticket_type_id: str) -> str:
+        rows = self._postgres.transaction(_EVENT_OF_TICKET_TYPE, {"ticket_type_id": ticket_type_id})
+        if not rows:
+            raise TicketTypeNotFound
+        event_id: str = rows[0][0]
         return event_id

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ticket_service.errors import AlreadyCancelled, ReservationExpired, ReservationNotFound
-from ticket_service.services.sql import NOW, ended, iso, status
+from ticket_service.services.sql import ended, iso, status
 from ticket_service.stores.postgres import Postgres, Script
 from ticket_service.stores.versions import Versions
 
@@ -46,7 +46,7 @@ def _one(title: str, places: str, lines: str) -> Script:
                {iso("r.created_at")} AS created_at, r.event_id, e.title AS event_title,
                {places}, {iso("e.event_date")} AS event_date,
                {lines},
-               {ended("r")} OR r.status = 'expired' AS "isExpired"
+               coalesce({ended("r")}, false) OR r.status = 'expired' AS "isExpired"
         FROM reservations r LEFT JOIN events e ON e.id = r.event_id
         WHERE r.id = %(reservation_id)s AND r.user_id = %(buyer_id)s
     ) one
@@ -77,7 +77,9 @@ _WITH_SEATS = _one(
 )
 
 # In the order of holds.py. The Payment Service takes the same first lock, so a payment comes wholly
-# before a cancellation or wholly after it; after it, it finds expires_at passed and refuses.
+# before a cancellation or wholly after it; after it, it finds expires_at passed and refuses. That
+# goes back to when the reservation was made, for a payment may compare it with the time at which
+# its own transaction began, and that can be before the cancellation.
 _LOCK_RESERVATION = """
     SELECT id FROM reservations
     WHERE id = %(reservation_id)s AND user_id = %(buyer_id)s FOR UPDATE
@@ -107,7 +109,7 @@ _GIVE_BACK = f"""
     ),
     cancelled AS (
         UPDATE reservations r
-        SET status = 'cancelled', expires_at = {NOW},
+        SET status = 'cancelled', expires_at = r.created_at,
             payment_status = CASE r.payment_status WHEN 'completed' THEN 'refunded'
                                                    ELSE r.payment_status END
         FROM verdict

@@ -23,15 +23,15 @@ from ticket_service.services.holds import (
     refusal,
     run_hold,
 )
-from ticket_service.services.sql import iso
+from ticket_service.services.sql import iso, status
 from ticket_service.stores.locks import SeatLocks
-from ticket_service.stores.postgres import Postgres, Script
+from ticket_service.stores.postgres import Postgres, RowLocked, Script
 from ticket_service.stores.redis import RedisUnavailable
 
 LOCK_SEATS = """
     SELECT id FROM seats
     WHERE event_id = %(event_id)s AND id = ANY (%(seat_ids)s::uuid[])
-    ORDER BY id FOR UPDATE
+    ORDER BY id FOR UPDATE NOWAIT
 """
 
 _DECIDE = f"""
@@ -80,7 +80,7 @@ _FIRST_HOLD = f"""
            coalesce(array_agg(i.seat_id::text) FILTER (WHERE i.seat_id IS NOT NULL), '{{}}'),
            json_agg(json_build_object(
                'id', s.id, 'seat_label', s.seat_label, 'price', i.unit_price, 'status',
-               CASE r.status WHEN 'pending' THEN 'locked' WHEN 'confirmed' THEN 'reserved'
+               CASE {status("r")} WHEN 'pending' THEN 'locked' WHEN 'confirmed' THEN 'reserved'
                              ELSE 'available' END
            ) ORDER BY s.seat_label)
     FROM reservations r
@@ -150,13 +150,17 @@ class Seats:
         try:
             self._locks.release(request.event_id, seat_ids, request.reservation_id, changed=changed)
         except RedisUnavailable:
-            log.warning("seat locks not freed; they end by themselves")
+            message = "version not changed" if changed else "seat locks not freed"
+            log.warning(message, extra={"event_id": request.event_id})
 
     def _hold(self, request: HoldRequest, seat_ids: list[str]) -> dict[str, Any]:
         parameters = request.parameters(self._rules) | {"seat_ids": seat_ids}
-        verdict, taken, amount, expires_at, seats = run_hold(
-            self._postgres, HOLD_SEATS, request, parameters
-        )
+        try:
+            verdict, taken, amount, expires_at, seats = run_hold(
+                self._postgres, HOLD_SEATS, request, parameters
+            )
+        except RowLocked as error:
+            raise SeatLocked from error
         if verdict == "REPEATED":
             return self._first(request, seat_ids)
         if verdict == "SEAT_NOT_FOUND":

@@ -119,9 +119,8 @@ class Tickets:
         """
         quantities = self._merge(items)
         request = HoldRequest.new(buyer_id, event_id, idempotency_key)
-        reservation = self._hold(request, quantities)
-        self._versions.change(event_id)
-        return reservation
+        with self._versions.changing(event_id):
+            return self._hold(request, quantities)
 
     def _merge(self, items: Iterable[tuple[str, int]]) -> Counter[str]:
         quantities: Counter[str] = Counter()

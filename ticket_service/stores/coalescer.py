@@ -28,18 +28,20 @@ class Coalescer(Generic[Result]):
             return cast("Result", shared.get())
         mine: AsyncResult[Result] = AsyncResult()
         running = self._running.get(key)
-        if running is not None:
-            self._next[key] = mine
-            running.wait()
-            del self._next[key]
-        self._running[key] = mine
         try:
-            result = work()
+            if running is not None:
+                self._next[key] = mine
+                try:
+                    running.wait()
+                finally:
+                    del self._next[key]
+            self._running[key] = mine
+            try:
+                result = work()
+            finally:
+                del self._running[key]
         except BaseException as error:
             mine.set_exception(error)
             raise
-        else:
-            mine.set(result)
-            return result
-        finally:
-            del self._running[key]
+        mine.set(result)
+        return result

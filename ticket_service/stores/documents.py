@@ -24,8 +24,8 @@ from ticket_service.stores.versions import Versions
 MAX_AGE = 0.9
 """Seconds that an answer is kept: with the time to read it anew, under the second promised."""
 
-CAPACITY = 2_000
-"""Answers kept. A search makes one for each different query, hence a bound."""
+CAPACITY = 200_000_000
+"""Bytes of answers kept. A search makes one for each different query, hence a bound."""
 
 WORTH_COMPRESSING = 1_000
 """Bytes below which gzip saves nothing on the wire."""
@@ -64,7 +64,7 @@ class Documents:
 
     def __init__(self, versions: Versions) -> None:
         self._versions = versions
-        self._kept: LRUCache[Hashable, _Kept] = LRUCache(CAPACITY)
+        self._kept: LRUCache[Hashable, _Kept] = LRUCache(CAPACITY, getsizeof=_size)
         self._coalescer: Coalescer[Document] = Coalescer()
 
     def read(
@@ -79,7 +79,7 @@ class Documents:
 
     def _read(self, key: Hashable, load: Callable[[], bytes], event_id: str | None) -> Document:
         # The version first: what is written after it costs one more reading, never a stale answer.
-        version = self._version(event_id) if event_id else ""
+        version = self._ask(self._versions.current, event_id)
         kept = self._kept.get(key)
         now = time.monotonic()
         if (
@@ -94,11 +94,20 @@ class Documents:
             document = kept.document  # and its gzip with it
         else:
             document = Document(body)
+        if version is None:  # not before: an id that means nothing makes no key
+            version = self._ask(self._versions.begin, event_id)
         self._kept[key] = _Kept(document, version, now)
         return document
 
-    def _version(self, event_id: str) -> str | None:
+    def _ask(self, versions: Callable[[str], str | None], event_id: str | None) -> str | None:
+        """A version, or None where it is not known; the empty one where there is no event."""
+        if event_id is None:
+            return ""
         try:
-            return self._versions.current(event_id)
+            return versions(event_id)
         except RedisUnavailable:
             return None
+
+
+def _size(kept: _Kept) -> int:
+    return len(kept.document.body)

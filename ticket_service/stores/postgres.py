@@ -30,21 +30,36 @@ CHECKOUT_TIMEOUT = 2.0
 MAX_WAITING = 1_000
 """Greenlets that may wait for a connection: about what a pool can serve before they time out."""
 
-STATEMENT_TIMEOUT_MS = 5_000
-LOCK_TIMEOUT_MS = 2_000
+STATEMENT_TIMEOUT_MS = 2_000
+LOCK_TIMEOUT_MS = 1_500
+
+MOST_STATEMENTS = 4
+"""In one script. The server's time-outs count for each statement by itself."""
 
 CONNECT_TIMEOUT = 3.0
-RESPONSE_TIMEOUT = STATEMENT_TIMEOUT_MS / 1000 + 1
-"""Seconds without a byte from the server after which the connection counts as lost."""
+RESPONSE_TIMEOUT = MOST_STATEMENTS * STATEMENT_TIMEOUT_MS / 1000 + 1
+"""Seconds without a byte from the server after which the connection counts as lost: longer than a
+script can take, for the server would still commit what we no longer wait for."""
 
 log = logging.getLogger(__name__)
 
+# Our own mistakes, not the server's state.
+_BUGS = (
+    psycopg2.ProgrammingError,
+    psycopg2.DataError,
+    psycopg2.IntegrityError,
+    psycopg2.NotSupportedError,
+)
 
 _PARAMETER = re.compile(r"(%\((\w+)\)s)(::[\w\[\]]+)?")
 
 
 class ReferenceMissing(Exception):
     """A foreign key points at a row that is not there. Nothing was written."""
+
+
+class RowLocked(ServiceUnavailable):
+    """Another transaction held a lock too long. Nothing was written."""
 
 
 class Script:
@@ -56,6 +71,7 @@ class Script:
 
     def __init__(self, **statements: str) -> None:
         self.preparations: dict[str, str] = {}
+        assert len(statements) <= MOST_STATEMENTS  # noqa: S101 # a programmer's mistake
         calls = []
         for title, text in statements.items():
             # By name, with its cast: psycopg2 writes a list as an array of text.
@@ -108,7 +124,6 @@ class Postgres:
         self._slots = BoundedSemaphore(pool_size)
         self._idle: list[_Connection] = []
         self._waiting = 0
-        self._closed = False
 
     def transaction(
         self, script: Script, parameters: Mapping[str, Any] | None = None
@@ -116,24 +131,22 @@ class Postgres:
         """Run the script; return the rows of its last statement.
 
         Raises ServiceUnavailable when PostgreSQL is gone, slow, full, or the transaction lost a
-        lock wait or a deadlock; ReferenceMissing where a foreign key refuses. Either way nothing
-        was written, unless the connection broke, or timed out, before the answer came.
+        deadlock; RowLocked where it did not get a lock; ReferenceMissing where a foreign key
+        refuses. Either way nothing was written, unless the connection broke, or timed out,
+        before the answer came.
         """
         try:
             with self._connection() as connection:
                 return connection.run(script, parameters or {})
         except errors.ForeignKeyViolation as error:
             raise ReferenceMissing from error
-        except (psycopg2.ProgrammingError, psycopg2.DataError):
-            raise  # our own mistake, not the server's state
+        except errors.LockNotAvailable as error:
+            raise RowLocked from error
+        except _BUGS:
+            raise
         except psycopg2.Error as error:
             log.warning("postgres refused", extra={"error": type(error).__name__})
             raise ServiceUnavailable from error
-
-    def close(self) -> None:
-        """Close the idle connections; those in use close when they are given back."""
-        self._closed = True
-        self._drop_idle()
 
     @contextmanager
     def _connection(self) -> Iterator[_Connection]:
@@ -142,10 +155,14 @@ class Postgres:
         try:
             connection = self._idle.pop() if self._idle else self._connect()
             yield connection
-        except psycopg2.Error:
-            if connection is None or connection.closed:
+        except psycopg2.Error as error:
+            if connection is not None and connection.closed:
                 # The server went away and took the idle connections with it.
-                self._drop_idle()
+                while self._idle:
+                    self._idle.pop().close()
+            elif connection is not None and isinstance(error, _BUGS):
+                # Perhaps of this connection: a statement prepared for a table that has changed.
+                connection.close()
             raise
         except BaseException:
             # The greenlet was killed half-way: nobody knows what the connection is doing.
@@ -154,10 +171,7 @@ class Postgres:
             raise
         finally:
             if connection is not None and not connection.closed:
-                if self._closed:
-                    connection.close()
-                else:
-                    self._idle.append(connection)
+                self._idle.append(connection)
             self._slots.release()
 
     def _check_out(self) -> None:
@@ -183,10 +197,6 @@ class Postgres:
         )
         connection.autocommit = True
         return connection
-
-    def _drop_idle(self) -> None:
-        while self._idle:
-            self._idle.pop().close()
 
 
 def _wait(connection: extensions.connection) -> None:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from typing import Any
 import redis
 from gevent.lock import BoundedSemaphore
 from redis.connection import ConnectionInterface
-from redis.exceptions import NoScriptError, ResponseError
+from redis.exceptions import NoScriptError
 
 from ticket_service.errors import ServiceUnavailable
 
@@ -28,8 +28,8 @@ SOCKET_TIMEOUT = 0.5
 """Seconds for a connection to open, and for each answer."""
 
 REST_AFTER_FAILURE = 1.0
-"""Seconds during which nobody tries again, so that a hanging Redis costs one request its time-out
-and not every request."""
+"""Seconds during which nobody tries again, so that a hanging Redis costs few requests its time-out,
+and one that takes no writes is not asked for versions that it could not change."""
 
 SCRIPTS = Path(__file__).parent.parent / "lua"
 
@@ -67,53 +67,58 @@ class Redis:
 
     def command(self, *words: str | int) -> Any:
         """Send one command and return its answer. Raises RedisUnavailable."""
-        with self._connection() as connection:
-            connection.send_command(*words)
-            return connection.read_response()
+        return self._call(lambda connection: _ask(connection, *words))
 
     def run(self, script: Script, keys: list[str], *arguments: str | int) -> Any:
         """Run a script on `keys`, all of one hash slot. Raises RedisUnavailable."""
         call = (len(keys), *keys, *arguments)
-        with self._connection() as connection:
-            connection.send_command("EVALSHA", script.sha, *call)
+
+        def ask(connection: ConnectionInterface) -> Any:
             try:
-                return connection.read_response()
+                return _ask(connection, "EVALSHA", script.sha, *call)
             except NoScriptError:  # a Redis that was restarted or flushed
-                connection.send_command("EVAL", script.source, *call)
-                return connection.read_response()
+                return _ask(connection, "EVAL", script.source, *call)
 
-    def close(self) -> None:
-        """Close the idle connections."""
-        while self._idle:
-            self._idle.pop().disconnect()
+        return self._call(ask)
 
-    @contextmanager
-    def _connection(self) -> Iterator[ConnectionInterface]:
-        if time.monotonic() < self._rest_until:
-            raise RedisUnavailable
+    def _call(self, ask: Callable[[ConnectionInterface], Any]) -> Any:
+        """Ask on a connection of the pool.
+
+        An idle connection may have been cut long ago, by a time-out on the way. That says nothing
+        about Redis, so then a new one is tried: all that we ask may be asked twice.
+        """
         if not self._slots.acquire(timeout=CHECKOUT_TIMEOUT):
             raise RedisUnavailable
-        connection = None
         try:
-            connection = self._idle.pop() if self._idle else self._connect()
-            yield connection
-            self._idle.append(connection)
-        except ResponseError as error:
-            if connection is not None:
-                self._idle.append(connection)
-            log.warning("redis refused", extra={"error": str(error)})
-            raise RedisUnavailable from error
-        except (redis.RedisError, OSError) as error:
-            log.warning("redis unavailable", extra={"error": type(error).__name__})
-            self._rest_until = time.monotonic() + REST_AFTER_FAILURE
-            if connection is not None:
-                connection.disconnect()
-            self.close()  # the idle ones lead to the same server
-            raise RedisUnavailable from error
-        except BaseException:
-            # The greenlet was killed half-way: an answer may still be on its way.
-            if connection is not None:
-                connection.disconnect()
-            raise
+            if time.monotonic() < self._rest_until:
+                raise RedisUnavailable
+            try:
+                if self._idle:
+                    with suppress(redis.ConnectionError):
+                        return self._ask_on(self._idle.pop(), ask)
+                return self._ask_on(self._connect(), ask)
+            except (redis.RedisError, OSError) as error:
+                log.warning("redis unavailable", extra={"error": type(error).__name__})
+                self._rest_until = time.monotonic() + REST_AFTER_FAILURE
+                while self._idle:  # they lead to the same server
+                    self._idle.pop().disconnect()
+                raise RedisUnavailable from error
         finally:
             self._slots.release()
+
+    def _ask_on(
+        self, connection: ConnectionInterface, ask: Callable[[ConnectionInterface], Any]
+    ) -> Any:
+        """Ask, and keep the connection unless an answer may still be on its way."""
+        try:
+            answer = ask(connection)
+        except BaseException:
+            connection.disconnect()
+            raise
+        self._idle.append(connection)
+        return answer
+
+
+def _ask(connection: ConnectionInterface, *words: str | int) -> Any:
+    connection.send_command(*words)
+    return connection.read_response()

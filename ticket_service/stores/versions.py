@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import logging
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 
+from ticket_service.errors import ServiceUnavailable
 from ticket_service.stores import keys
 from ticket_service.stores.redis import Redis, RedisUnavailable
 
@@ -29,14 +32,31 @@ class Versions:
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
 
-    def current(self, event_id: str) -> str:
-        """The version now. Raises RedisUnavailable."""
+    def current(self, event_id: str) -> str | None:
+        """The version now; None where there is none yet. Raises RedisUnavailable."""
+        version: str | None = self._redis.command("GET", keys.version(event_id))
+        return version
+
+    def begin(self, event_id: str) -> str | None:
+        """Give an event that has no version its first; None where it has one by now.
+
+        What was read while there was no version may be kept under the one that this returns: any
+        write since then has made one. Raises RedisUnavailable.
+        """
+        version = new_version()
         key = keys.version(event_id)
-        version: str | None = self._redis.command("GET", key)
-        if version is None:
-            self._redis.command("SET", key, new_version(), "NX", "EX", VERSION_TTL)
-            version = self._redis.command("GET", key)
-        return str(version)
+        made = self._redis.command("SET", key, version, "NX", "EX", VERSION_TTL)
+        return version if made else None
+
+    @contextmanager
+    def changing(self, event_id: str) -> Iterator[None]:
+        """Around a write: it makes every kept answer about this event stale, unless refused."""
+        try:
+            yield
+        except ServiceUnavailable:
+            self.change(event_id)  # the connection may have broken after the commit
+            raise
+        self.change(event_id)
 
     def change(self, event_id: str) -> None:
         """Make every kept answer about this event stale; call after the commit.
