@@ -95,8 +95,8 @@ def wait_for_end(process: psutil.Process, seconds: float) -> bool:
             if time.monotonic() > deadline:
                 return False
             time.sleep(0.02)
-        with suppress(psutil.TimeoutExpired):
-            process.wait(timeout=0)  # clears away one of our own
+    if isinstance(process, psutil.Popen):
+        process.wait(timeout=10)  # clears it away, once its last thread has ended too
     return True
 
 
