@@ -28,7 +28,7 @@ from tests.support import factories
 from tests.support.buyers import token_for
 from tests.support.factories import Event, insert, section, ticket
 from tests.support.service import JWT_SECRET, Service, run_service
-from tests.wire import check_error, check_soon, each
+from tests.support.wire import check_error, check_soon, each
 from ticket_service import schema
 
 MakeEvent = Callable[..., Event]

@@ -14,7 +14,7 @@ from psycopg2.extensions import connection as Connection
 from tests.support.buyers import token_for
 from tests.support.factories import Event, section, ticket
 from tests.support.service import Service
-from tests.wire import check_error, each, is_korean
+from tests.support.wire import check_error, each, is_korean
 
 UUID = "0a1b2c3d-4e5f-4a6b-8c7d-0123456789ab"
 

@@ -12,7 +12,7 @@ from psycopg2.extensions import connection as Connection
 
 from tests.support.factories import Event, insert, section, ticket
 from tests.support.service import Service
-from tests.wire import check_error, check_soon, is_time
+from tests.support.wire import check_error, check_soon, is_time
 
 MakeEvent = Callable[..., Event]
 
@@ -209,6 +209,22 @@ def test_a_twin_is_found_inside_a_longer_search(
     in_korean = make_event(title=f"{korean} 투어")
     assert listed(service, q=f"{korean} Tour") == [in_english.id]
     assert listed(service, q=f"{english.upper()} 투어") == [in_korean.id]
+
+
+def test_two_words_of_a_search_may_both_have_twins(
+    service: Service, make_event: MakeEvent, database: Connection
+):
+    korean, english = [f"가수{word()}", f"공연{word()}"], [f"singer{word()}", f"show{word()}"]
+    for pair in zip(korean, english, strict=True):
+        insert(database, "keyword_mappings", korean=pair[0], english=pair[1])
+    event = make_event(title=" ".join(korean))
+    assert listed(service, q=" ".join(english)) == [event.id]
+
+
+def test_an_empty_status_means_any(service: Service, make_event: MakeEvent):
+    title = word()
+    event = make_event(title=title, status="ended")
+    assert listed(service, q=title, status="") == [event.id]
 
 
 def test_a_twin_is_taken_literally_too(

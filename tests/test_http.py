@@ -17,7 +17,7 @@ from tests.conftest import new_database
 from tests.support.buyers import token_for
 from tests.support.factories import Event, section, ticket
 from tests.support.service import Response, Service, run_service
-from tests.wire import check_error, check_soon
+from tests.support.wire import check_error, check_soon
 from ticket_service import schema
 
 MakeEvent = Callable[..., Event]

@@ -11,7 +11,7 @@ import pytest
 from tests.support.buyers import token_for
 from tests.support.factories import Event, section, ticket
 from tests.support.service import Response, Service
-from tests.wire import is_time
+from tests.support.wire import is_time
 
 MakeEvent = Callable[..., Event]
 Spec = dict[str, Any]

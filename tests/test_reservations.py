@@ -1,9 +1,11 @@
 """Reserving tickets, looking at reservations, cancelling them."""
 
 import re
+from contextlib import closing
 from datetime import timedelta
 from uuid import uuid4
 
+import psycopg2
 import pytest
 
 from tests.support.books import check_books
@@ -296,6 +298,20 @@ def test_a_cancelled_hold_cannot_be_paid_any_more(service, event, database):
     cancel(service, made, token)
     assert not pay(database, made)
     check_books(database, event)
+
+
+def test_a_payment_that_began_before_the_cancellation_is_refused(service, event, database, servers):
+    """Its clock stands still: now() is when its transaction began."""
+    token = token_for()
+    made = reserve(service, event, (0, 1), token=token).json()["reservation"]["id"]
+    with closing(psycopg2.connect(servers.database_url)) as payment, payment.cursor() as cursor:
+        cursor.execute("SELECT now()")
+        assert cancel(service, made, token).status == 200
+        cursor.execute(
+            "SELECT FROM reservations WHERE id = %s AND expires_at > now() AT TIME ZONE 'UTC'",
+            (made,),
+        )
+        assert cursor.rowcount == 0
 
 
 def test_cancelling_a_paid_reservation_refunds_it(service, make_event, database):

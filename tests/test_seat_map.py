@@ -11,6 +11,7 @@ from uuid import uuid4
 import psycopg2
 import pytest
 from psycopg2.extensions import connection as Connection
+from redis import Redis
 
 from dev.servers import Servers
 from tests.conftest import new_database
@@ -18,7 +19,7 @@ from tests.support import factories
 from tests.support.buyers import at_once, token_for
 from tests.support.factories import Event, insert, section, ticket
 from tests.support.service import Response, Service, run_service
-from tests.wire import check_error, check_soon
+from tests.support.wire import check_error, check_soon
 from ticket_service import schema
 
 MakeEvent = Callable[..., Event]
@@ -433,3 +434,10 @@ def query(database: Connection, statement: str) -> Any:
         row = cursor.fetchone()
     assert row is not None
     return row[0]
+
+
+def test_what_does_not_exist_leaves_nothing_in_redis(service: Service, redis: Redis):
+    unknown = str(uuid4())
+    for path in (f"/seats/events/{unknown}", f"/events/{unknown}", f"/tickets/event/{unknown}"):
+        assert service.get(path).status == 404
+    assert redis.keys(f"*{unknown}*") == []

@@ -8,6 +8,7 @@ import pytest
 from tests.support.books import check_books
 from tests.support.buyers import at_once, token_for
 from tests.support.factories import section, ticket
+from tests.support.others import end
 
 
 def hold(service, event, seat_ids, token=None, key=None):
@@ -239,6 +240,14 @@ def test_a_repeat_shows_what_became_of_the_reservation(service, event):
     again = hold(service, event, event.seat_ids[:1], token, "once").json()["reservation"]
     assert again["id"] == first["id"]
     assert [seat["status"] for seat in again["seats"]] == ["available"]
+
+
+def test_a_repeat_after_the_end_of_the_hold_holds_nothing(service, event, database):
+    token = token_for()
+    first = hold(service, event, event.seat_ids[:1], token, "once").json()["reservation"]
+    end(database, first["id"])
+    again = hold(service, event, event.seat_ids[:1], token, "once").json()["reservation"]
+    assert (again["id"], again["seats"][0]["status"]) == (first["id"], "available")
 
 
 def test_someone_just_taking_a_seat_turns_others_away_at_once(service, event, database, redis):
