@@ -369,6 +369,15 @@ def test_refused_by_postgresql_every_answer_is_a_503_at_once(instance: Instance,
     assert {name: status for name, status in statuses.items() if status >= 500} == {}
 
 
+def test_a_failure_is_logged_under_the_id_of_its_request(instance: Instance):
+    request_id = uuid4().hex
+    instance.postgres.refuse()
+    headers = {"X-Request-ID": request_id}
+    assert refused(instance.service.get("/reservations/my", token=token_for(), headers=headers))
+    lines = [line for line in instance.service.log_lines() if line.get("request_id") == request_id]
+    assert "postgres refused" in [line["message"] for line in lines]
+
+
 def test_a_hanging_postgresql_hangs_nothing_else_and_nobody_for_long(
     instance: Instance, event: Event
 ):
