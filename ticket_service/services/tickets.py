@@ -149,31 +149,38 @@ class Tickets:
             raise TicketsSoldOut({"ticketTypes": sold_out}, names=", ".join(sold_out))
         if verdict != "ACCEPTED":
             raise refusal(verdict, self._rules)
-        return {
-            "id": request.reservation_id,
-            "reservationNumber": parameters["reservation_number"],
-            "eventTitle": title,
-            "totalAmount": amount,
-            "status": "pending",
-            "paymentStatus": "pending",
-            "expiresAt": expires_at,
-            "items": items,
-        }
+        number = parameters["reservation_number"]
+        return _reservation(
+            request.reservation_id, number, title, amount, "pending", "pending", expires_at, items
+        )
 
     def _first(self, request: HoldRequest, quantities: Counter[str]) -> dict[str, Any]:
         """What the first request with this Idempotency-Key made."""
-        [(event_id, number, title, amount, state, payment_status, expires_at, items)] = (
-            self._postgres.transaction(FIRST_HOLD, {"reservation_id": request.reservation_id})
+        [(event_id, *reservation)] = self._postgres.transaction(
+            FIRST_HOLD, {"reservation_id": request.reservation_id}
         )
-        first = {item["ticketTypeId"]: item["quantity"] for item in items}
+        first = {item["ticketTypeId"]: item["quantity"] for item in reservation[-1]}
         check_same((request.event_id, quantities), (event_id, first))
-        return {
-            "id": request.reservation_id,
-            "reservationNumber": number,
-            "eventTitle": title,
-            "totalAmount": amount,
-            "status": state,
-            "paymentStatus": payment_status,
-            "expiresAt": expires_at,
-            "items": items,
-        }
+        return _reservation(request.reservation_id, *reservation)
+
+
+def _reservation(
+    reservation_id: str,
+    number: str,
+    title: str,
+    amount: int,
+    state: str,
+    payment_status: str,
+    expires_at: str,
+    items: list[dict[str, Any]],
+) -> dict[str, Any]:
+    return {
+        "id": reservation_id,
+        "reservationNumber": number,
+        "eventTitle": title,
+        "totalAmount": amount,
+        "status": state,
+        "paymentStatus": payment_status,
+        "expiresAt": expires_at,
+        "items": items,
+    }
