@@ -24,7 +24,7 @@ from dev.servers import Servers, postgres, valkey
 from tests.conftest import new_database
 from tests.support.books import check_books
 from tests.support.buyers import at_once, token_for
-from tests.support.factories import Event, section, ticket
+from tests.support.factories import Event, one, section, ticket
 from tests.support.proxy import Address, Proxy, proxy
 from tests.support.service import Response, Service, run_service
 from ticket_service import schema
@@ -140,14 +140,6 @@ def eventually(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < deadline, "it never came true"
         time.sleep(0.02)
-
-
-def one(database: Connection, query: str) -> Any:
-    with database.cursor() as cursor:
-        cursor.execute(query)
-        row = cursor.fetchone()
-    assert row is not None
-    return row[0]
 
 
 def timed(call: Callable[[], Response]) -> tuple[Response, float]:

@@ -5,7 +5,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 import psycopg2
@@ -17,7 +16,7 @@ from dev.servers import Servers
 from tests.conftest import new_database
 from tests.support import factories
 from tests.support.buyers import at_once, token_for
-from tests.support.factories import Event, insert, section, ticket
+from tests.support.factories import Event, insert, one, section, ticket
 from tests.support.service import Response, Service, run_service
 from tests.support.wire import check_error, check_soon
 from ticket_service import schema
@@ -212,7 +211,7 @@ def test_a_read_that_began_before_a_write_is_not_given_to_those_who_come_after_i
 
         with ThreadPoolExecutor() as threads:
             early = threads.submit(left)
-            check_soon(lambda: query(database, SLEEPING), 1)
+            check_soon(lambda: one(database, SLEEPING), 1)
             hold_tickets(service, event, 1, token_for())
             late = threads.submit(left)
             assert (early.result(), late.result()) == (50, 49)
@@ -409,15 +408,15 @@ def test_a_crowd_at_an_unread_seat_map_makes_it_once(servers: Servers, start_ser
         check_soon(lambda: statuses(service, stadium)[0], "reserved")
 
         service.kill()
-        check_soon(lambda: query(database, OTHERS), 0, seconds=10)
+        check_soon(lambda: one(database, OTHERS), 0, seconds=10)
         assert (seat_rows_read(database) - before) // 4900 == 2
 
 
 def seat_rows_read(database: Connection) -> int:
     """How many rows of `seats` PostgreSQL has read for programs that have ended, and for us."""
-    query(database, "SELECT pg_stat_force_next_flush()")
+    one(database, "SELECT pg_stat_force_next_flush()")
     rows = "SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_user_tables WHERE relname = 'seats'"
-    return int(query(database, rows))
+    return int(one(database, rows))
 
 
 OTHERS = """
@@ -425,15 +424,6 @@ OTHERS = """
     WHERE datname = current_database() AND backend_type = 'client backend'
       AND pid <> pg_backend_pid()
 """
-
-
-def query(database: Connection, statement: str) -> Any:
-    """The one value that a query gives."""
-    with database.cursor() as cursor:
-        cursor.execute(statement)
-        row = cursor.fetchone()
-    assert row is not None
-    return row[0]
 
 
 def test_what_does_not_exist_leaves_nothing_in_redis(service: Service, redis: Redis):

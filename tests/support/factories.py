@@ -100,6 +100,15 @@ def insert(database: Connection, table: str, **columns: Any) -> str:
     return str(row[0])
 
 
+def one(database: Connection, query: str) -> Any:
+    """The one value that a query gives."""
+    with database.cursor() as cursor:
+        cursor.execute(query)
+        row = cursor.fetchone()
+    assert row is not None
+    return row[0]
+
+
 def _make_layout(database: Connection, sections: Sequence[Mapping[str, Any]]) -> str:
     return insert(
         database,
