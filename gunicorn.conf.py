@@ -11,6 +11,7 @@ import psycopg2  # noqa: E402
 from ticket_service import schema  # noqa: E402
 from ticket_service.config import ConfigError, Settings  # noqa: E402
 from ticket_service.observability import JsonLogger  # noqa: E402
+from ticket_service.worker import Worker  # noqa: E402
 
 try:
     settings = Settings.from_environment()
@@ -40,3 +41,10 @@ def on_starting(server: object) -> None:
         schema.check(settings.database_url, settings.db_schema)
     except (schema.SchemaIncomplete, psycopg2.Error) as error:
         sys.exit(f"The database is not usable. {str(error).strip()}")
+
+
+def post_worker_init(worker: Worker) -> None:
+    """Start the loops, which end when the worker is told to."""
+    background = worker.wsgi.extensions["ticket_service.background"]
+    background.start()
+    worker.on_stop = background.stop

@@ -376,6 +376,7 @@ def test_a_hanging_postgresql_hangs_nothing_else_and_nobody_for_long(
     """Who has one of the connections waits for it; the rest is refused sooner, not piled up."""
     service, asked = instance.service, requests(event)
     at_once([partial(read, service)] * 3)
+    service.get(f"/queue/status/{event.id}", token=token_for())  # the event is known from here on
     instance.postgres.hang()
     del asked["layouts"]  # kept for a moment
     several = [*asked.values(), *[asked["my reservations"]] * 20]

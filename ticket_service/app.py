@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from flask import Flask
 
-from ticket_service.blueprints import events, health, reservations, seats, tickets
+from ticket_service.background import Background
+from ticket_service.blueprints import events, health, queue, reservations, seats, tickets
 from ticket_service.blueprints.auth import init_auth
 from ticket_service.blueprints.errors import init_errors
 from ticket_service.blueprints.openapi import init_openapi
@@ -12,18 +13,22 @@ from ticket_service.blueprints.requests import init_requests
 from ticket_service.config import Settings
 from ticket_service.edge import Edge
 from ticket_service.services import Services
+from ticket_service.sockets import Sockets
 
 
 def create_app(settings: Settings) -> Flask:
     """The application, on a database that has all it needs (schema.py); connects to nothing yet."""
     app = Flask(__name__, static_folder=None)
-    app.extensions["ticket_service"] = Services.build(settings)
+    services = app.extensions["ticket_service"] = Services.build(settings)
     init_requests(app)
     init_auth(app, settings)
     init_errors(app)
     api = init_openapi(app)
-    for resource in (events, tickets, seats, reservations, health):
+    for resource in (events, tickets, seats, reservations, queue, health):
         api.register_blueprint(resource.blueprint)
-    edge = Edge(app.wsgi_app, settings.frontend_urls)
+    http = app.wsgi_app
+    sockets = Sockets(app, services, settings)  # puts itself in front
+    app.extensions["ticket_service.background"] = Background(services, sockets, settings)
+    edge = Edge(http, app.wsgi_app, settings.frontend_urls)
     app.wsgi_app = edge  # type: ignore[method-assign]
     return app

@@ -13,6 +13,9 @@ DEFAULT_PORT = 3002
 
 PORTS = Range(min=1, max=65_535)
 
+THRESHOLDS = Range(min=1, max=10_000_000)
+"""People inside a waiting room at once; to let nobody in, it is paused."""
+
 # HS256 wants a key at least as long as its hash (RFC 7518, section 3.2).
 SHORTEST_SECRET = 32
 
@@ -39,6 +42,11 @@ class Settings:
     max_seats_per_reservation: int
     max_tickets_per_reservation: int
     max_live_tickets_per_buyer: int
+    queue_threshold: int
+    queue_ttl_seconds: int
+    queue_no_show_seconds: int
+    queue_update_seconds: float
+    sell_without_waiting_room: bool
     log_level: str
 
     @classmethod
@@ -82,6 +90,15 @@ def _read(env: Env) -> Settings:
         max_live_tickets_per_buyer=env.int(
             "MAX_LIVE_TICKETS_PER_BUYER", 10, validate=Range(min=1, max=1_000_000)
         ),
+        queue_threshold=env.int("QUEUE_THRESHOLD", 1000, validate=THRESHOLDS),
+        queue_ttl_seconds=env.int("QUEUE_TTL_SECONDS", 300, validate=Range(min=1, max=86_400)),
+        queue_no_show_seconds=env.int(
+            "QUEUE_NO_SHOW_SECONDS", 60, validate=Range(min=1, max=86_400)
+        ),
+        queue_update_seconds=env.float(
+            "QUEUE_UPDATE_SECONDS", 1.0, validate=Range(min=0.1, max=60)
+        ),
+        sell_without_waiting_room=env.bool("SELL_WITHOUT_WAITING_ROOM", True),
         log_level=env.str(
             "LOG_LEVEL", "INFO", validate=OneOf(["DEBUG", "INFO", "WARNING", "ERROR"])
         ),

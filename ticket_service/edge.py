@@ -33,6 +33,9 @@ from ticket_service.exchange import (
 StartResponse = Callable[..., Any]
 WsgiApp = Callable[[Environ, StartResponse], Iterable[bytes]]
 
+SOCKETS = "/socket.io/"
+"""The path of the Socket.IO server, which looks after origins itself."""
+
 REMEMBERED_URLS = 5_000
 
 _REQUEST_ID_PATTERN = re.compile(r"[A-Za-z0-9._:-]{1,128}")
@@ -40,7 +43,7 @@ _REQUEST_ID_PATTERN = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _STATUS_LINES = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
 
 _ALLOWED = [
-    ("Access-Control-Allow-Methods", "GET, POST, OPTIONS"),
+    ("Access-Control-Allow-Methods", "GET, POST, PUT, OPTIONS"),
     (
         "Access-Control-Allow-Headers",
         "Authorization, Content-Type, Idempotency-Key, If-None-Match, X-Request-ID",
@@ -50,10 +53,11 @@ _ALLOWED = [
 
 
 class Edge:
-    """WSGI middleware around the Flask application."""
+    """WSGI middleware around the Flask application, and beside it the Socket.IO server."""
 
-    def __init__(self, app: WsgiApp, allowed_origins: Iterable[str]) -> None:
+    def __init__(self, app: WsgiApp, sockets: WsgiApp, allowed_origins: Iterable[str]) -> None:
         self._app = app
+        self._sockets = sockets
         self._reads: LRUCache[str, tuple[str, Read]] = LRUCache(REMEMBERED_URLS)
         self._cors = {
             origin: [
@@ -66,6 +70,8 @@ class Edge:
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request, as WSGI has it."""
+        if environ["PATH_INFO"].startswith(SOCKETS):
+            return self._sockets(environ, start_response)
         request_id = _request_id(environ.get("HTTP_X_REQUEST_ID"))
         environ[REQUEST_ID] = request_id
         current_request_id.set(request_id)

@@ -58,6 +58,12 @@ class UserNotFound(ServiceError):
     code = "USER_NOT_FOUND"
 
 
+class Forbidden(ServiceError):
+    """The token is good, but not an admin's."""
+
+    code = "FORBIDDEN"
+
+
 class EventNotFound(ServiceError):
     code = "EVENT_NOT_FOUND"
 
@@ -107,6 +113,12 @@ class LimitExceeded(ServiceError):
     code = "LIMIT_EXCEEDED"
 
 
+class QueueRequired(ServiceError):
+    """The buyer is not inside the waiting room; `details` say where he stands."""
+
+    code = "QUEUE_REQUIRED"
+
+
 class ReservationExpired(ServiceError):
     code = "RESERVATION_EXPIRED"
 
@@ -121,3 +133,9 @@ class ServiceUnavailable(ServiceError):
 
     code = "SERVICE_UNAVAILABLE"
     retry_after = 1
+
+
+class QueueUnavailable(ServiceUnavailable):
+    """There is no waiting room without Redis."""
+
+    code = "QUEUE_UNAVAILABLE"

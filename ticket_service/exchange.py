@@ -35,6 +35,8 @@ STATUS_OF_CODE = {
     "INVALID_TOKEN": 401,
     "TOKEN_EXPIRED": 401,
     "USER_NOT_FOUND": 401,
+    "FORBIDDEN": 403,
+    "QUEUE_REQUIRED": 403,
     "EVENT_NOT_FOUND": 404,
     "SEAT_NOT_FOUND": 404,
     "TICKET_TYPE_NOT_FOUND": 404,
@@ -48,6 +50,7 @@ STATUS_OF_CODE = {
     "IDEMPOTENCY_KEY_REUSED": 409,
     "RESERVATION_EXPIRED": 409,
     "ALREADY_CANCELLED": 409,
+    "QUEUE_UNAVAILABLE": 503,
     "SERVICE_UNAVAILABLE": 503,
 }
 """By a refusal's message where it has one of its own and it is listed, else by its code."""

@@ -39,6 +39,7 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "사용자 정보를 찾을 수 없습니다. 다시 로그인해 주세요.",
         "We do not know this user. Please log in again.",
     ),
+    "FORBIDDEN": ("관리자만 사용할 수 있습니다.", "Only an administrator may do this."),
     "NOT_FOUND": ("요청한 주소를 찾을 수 없습니다.", "There is nothing at this address."),
     "EVENT_NOT_FOUND": ("공연을 찾을 수 없습니다.", "There is no such event."),
     "SEAT_NOT_FOUND": ("좌석을 찾을 수 없습니다.", "This event has no such seat."),
@@ -62,6 +63,14 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "한 공연에서 한 사람이 예매할 수 있는 수량은 최대 {limit}매입니다.",
         "One person can hold at most {limit} tickets for one event.",
     ),
+    "QUEUE_REQUIRED": (
+        "대기열에서 차례를 기다린 후 예매할 수 있습니다.",
+        "Please wait for your turn in the waiting room before you buy.",
+    ),
+    "QUEUE_UNAVAILABLE": (
+        "지금은 대기열을 이용할 수 없습니다. 잠시 후 다시 시도해 주세요.",
+        "The waiting room is not available. Please try again in a moment.",
+    ),
     "RESERVATION_EXPIRED": ("예매 시간이 만료되었습니다.", "This reservation has expired."),
     "ALREADY_CANCELLED": ("이미 취소된 예매입니다.", "This reservation is already cancelled."),
     "SERVICE_UNAVAILABLE": (
@@ -75,7 +84,15 @@ SENTENCES: dict[str, tuple[str, str]] = {
     # Good news.
     "SEATS_HELD": ("좌석을 선점했습니다.", "Your seats are held."),
     "TICKETS_HELD": ("티켓을 예매했습니다.", "Your tickets are held."),
+    "QUEUE_LEFT": ("대기열에서 나왔습니다.", "You left the waiting room."),
+    "QUEUE_CLEARED": ("대기열을 비웠습니다.", "The waiting room is empty now."),
     "RESERVATION_CANCELLED": ("예매를 취소했습니다.", "Your reservation is cancelled."),
+    # What sockets are told.
+    "ENTRY_ALLOWED": ("입장 순서가 되었습니다.", "It is your turn: you can enter now."),
+    "QUEUE_WAS_CLEARED": (
+        "대기열이 초기화되었습니다. 다시 입장해 주세요.",
+        "The waiting room was cleared. Please enter again.",
+    ),
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from http import HTTPStatus
 from socket import SHUT_WR, socket
@@ -39,6 +40,8 @@ class Worker(GeventWorker):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._idle: dict[_Idle, Any] = {}
+        self.on_stop: Callable[[], None] = lambda: None
+        """Called once, in a greenlet, when the worker is told to stop."""
 
     def timeout_ctx(self) -> _Idle:  # type: ignore[override] # the stubs say None
         """The wait for the next request of a connection, behind everyone who is ready now.
@@ -50,7 +53,8 @@ class Worker(GeventWorker):
 
     def handle_request(self, listener_name: Any, req: Any, sock: socket, addr: Any) -> Any:
         """Serve one request to a client that may not stop reading or sending for long."""
-        sock.settimeout(CLIENT_TIMEOUT)
+        if not _is_websocket(req):
+            sock.settimeout(CLIENT_TIMEOUT)
         try:
             return super().handle_request(listener_name, req, sock, addr)
         except TimeoutError as error:
@@ -91,6 +95,7 @@ class Worker(GeventWorker):
         """SIGTERM: let the loop in `run` end, and close what is idle until it has."""
         super().handle_exit(sig, frame)
         gevent.spawn(self._close_idle)
+        gevent.spawn(self.on_stop)
 
     def _close_idle(self) -> None:
         loop = gevent.get_hub().loop
@@ -103,6 +108,11 @@ class Worker(GeventWorker):
         """Called by the hub, so that no request can begin between the look and the throw."""
         if idle in self._idle:
             self._idle[idle].throw(idle)
+
+
+def _is_websocket(req: Any) -> bool:
+    """Whether the request asks for a connection that is silent for long, and has its own pings."""
+    return any(name == "UPGRADE" and value.lower() == "websocket" for name, value in req.headers)
 
 
 class _Idle(Timeout):

@@ -8,8 +8,8 @@ import os
 from ticket_service.app import create_app
 from ticket_service.config import Settings
 from ticket_service.services import reservations, seats, tickets
-from ticket_service.stores.locks import SeatLocks
 from ticket_service.stores.postgres import Script
+from ticket_service.stores.waiting_lines import WaitingLines
 
 
 def without(script: Script, *titles: str) -> Script:
@@ -27,7 +27,12 @@ def without(script: Script, *titles: str) -> Script:
 match os.environ["UNGUARDED"]:
     case "seat rows":
         seats.HOLD_SEATS = without(seats.HOLD_SEATS, "lock_seats")
-        SeatLocks.acquire = lambda *_: True  # type: ignore[method-assign]
+        take_locks = WaitingLines.pass_gate
+        WaitingLines.pass_gate = (  # type: ignore[method-assign]
+            lambda self, event_id, user_id, seat_ids, owner: take_locks(
+                self, event_id, user_id, [], owner
+            )
+        )
     case "stock rows":
         tickets.HOLD_TICKETS = without(tickets.HOLD_TICKETS, "lock_ticket_types")
     case "buyer":

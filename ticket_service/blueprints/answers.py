@@ -49,8 +49,21 @@ def private(body: bytes) -> Response:
     return respond(private_answer(body, request.environ))
 
 
+def answer(payload: dict[str, Any]) -> Response:
+    """A short answer for this person only."""
+    return respond(json_answer(orjson.dumps(payload)))
+
+
+def say(message: str) -> Response:
+    """What was done, in a sentence."""
+    return answer({"message": _sentence(message)})
+
+
 def done(message: str, reservation: dict[str, Any], status: int = 200) -> Response:
     """What was done, in a sentence, and the reservation it was done to."""
-    language = preferred_language(request.headers.get("Accept-Language", ""))
-    payload = {"message": sentence(message, language), "reservation": reservation}
+    payload = {"message": _sentence(message), "reservation": reservation}
     return respond(json_answer(orjson.dumps(payload), status))
+
+
+def _sentence(message: str) -> str:
+    return sentence(message, preferred_language(request.headers.get("Accept-Language", "")))

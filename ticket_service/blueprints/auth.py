@@ -9,13 +9,13 @@ from typing import Any, NamedTuple
 
 from cachetools import LRUCache
 from flask import Flask, current_app, request
-from flask_jwt_extended import JWTManager, get_jwt, verify_jwt_in_request
+from flask_jwt_extended import JWTManager, decode_token, get_jwt, verify_jwt_in_request
 from flask_jwt_extended.exceptions import JWTExtendedException, NoAuthorizationError
 from jwt import ExpiredSignatureError, PyJWTError
 
 from ticket_service.blueprints.schemas.fields import UUID_PATTERN
 from ticket_service.config import Settings
-from ticket_service.errors import AuthenticationRequired, InvalidToken, TokenExpired
+from ticket_service.errors import AuthenticationRequired, Forbidden, InvalidToken, TokenExpired
 from ticket_service.exchange import USER_ID
 
 ROLES = ("user", "admin")
@@ -63,29 +63,56 @@ def signed_in(view: Callable[..., Any]) -> Callable[..., Any]:
     return guarded
 
 
+def admin_only(view: Callable[..., Any]) -> Callable[..., Any]:
+    """Call the view for an admin. Raises Forbidden for others, and what `signed_in` raises."""
+
+    @wraps(view)
+    def guarded(*args: Any, **kwargs: Any) -> Any:
+        if _caller().role != "admin":
+            raise Forbidden
+        return view(*args, **kwargs)
+
+    return guarded
+
+
+def caller_of_token(token: str) -> Caller:
+    """Who a token that did not come in a header belongs to. Raises TokenExpired or InvalidToken."""
+    return _checked(f"Bearer {token}", lambda: decode_token(token))
+
+
 def _caller() -> Caller:
-    """The caller of this request, from the kept ones or by checking the token."""
-    kept: LRUCache[str | None, Caller] = current_app.extensions["ticket_service.callers"]
-    header = request.headers.get("Authorization")
-    caller = kept.get(header)
-    if caller is None:
-        caller = kept[header] = _verify()
-    if caller.expires_at <= time.time():  # also for a fresh one: the skew is not for the end
-        raise TokenExpired
+    """The caller of this request."""
+    caller = _checked(request.headers.get("Authorization"), _claims_of_request)
     request.environ[USER_ID] = caller.user_id
     return caller
 
 
-def _verify() -> Caller:
+def _claims_of_request() -> dict[str, Any]:
+    verify_jwt_in_request()
+    claims: dict[str, Any] = get_jwt()
+    return claims
+
+
+def _checked(header: str | None, read_claims: Callable[[], dict[str, Any]]) -> Caller:
+    """The caller who sends this header, from the kept ones or by checking the token."""
+    kept: LRUCache[str | None, Caller] = current_app.extensions["ticket_service.callers"]
+    caller = kept.get(header)
+    if caller is None:
+        caller = kept[header] = _verify(read_claims)
+    if caller.expires_at <= time.time():  # also for a fresh one: the skew is not for the end
+        raise TokenExpired
+    return caller
+
+
+def _verify(read_claims: Callable[[], dict[str, Any]]) -> Caller:
     try:
-        verify_jwt_in_request()
+        claims = read_claims()
     except NoAuthorizationError as error:
         raise AuthenticationRequired from error
     except ExpiredSignatureError as error:
         raise TokenExpired from error
     except (JWTExtendedException, PyJWTError, ValueError) as error:
         raise InvalidToken from error
-    claims = get_jwt()
     user_id, role, expires_at = (claims.get(name) for name in ("userId", "role", "exp"))
     if not isinstance(user_id, str) or not UUID_PATTERN.fullmatch(user_id):
         raise InvalidToken

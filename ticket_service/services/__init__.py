@@ -5,18 +5,23 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ticket_service.config import Settings
+from ticket_service.realtime.announcer import Announcer
+from ticket_service.realtime.rooms import Rooms
 from ticket_service.services.catalogue import Catalogue
+from ticket_service.services.event_info import EventInfos
 from ticket_service.services.health import Health
 from ticket_service.services.holds import HoldRules
 from ticket_service.services.reservations import Reservations
 from ticket_service.services.seat_map import SeatMaps
 from ticket_service.services.seats import Seats
 from ticket_service.services.tickets import Tickets
+from ticket_service.services.waiting_room import WaitingRoom
 from ticket_service.stores.documents import Documents
 from ticket_service.stores.locks import SeatLocks
 from ticket_service.stores.postgres import Postgres
 from ticket_service.stores.redis import Redis
 from ticket_service.stores.versions import Versions
+from ticket_service.stores.waiting_lines import QueueRules, WaitingLines
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +33,8 @@ class Services:
     seats: Seats
     tickets: Tickets
     reservations: Reservations
+    waiting_room: WaitingRoom
+    rooms: Rooms
     health: Health
 
     @classmethod
@@ -43,12 +50,29 @@ class Services:
             max_tickets=settings.max_tickets_per_reservation,
             max_live_per_buyer=settings.max_live_tickets_per_buyer,
         )
+        rooms = Rooms(redis)
+        waiting_room = WaitingRoom(
+            EventInfos(postgres),
+            WaitingLines(
+                redis,
+                QueueRules(
+                    threshold=settings.queue_threshold,
+                    ttl_seconds=settings.queue_ttl_seconds,
+                    no_show_seconds=settings.queue_no_show_seconds,
+                    update_seconds=settings.queue_update_seconds,
+                ),
+            ),
+            Announcer(rooms),
+            sell_without=settings.sell_without_waiting_room,
+        )
         return cls(
             catalogue=Catalogue(postgres, documents),
             seat_maps=SeatMaps(postgres, documents),
-            seats=Seats(postgres, SeatLocks(redis), rules),
-            tickets=Tickets(postgres, versions, rules),
+            seats=Seats(postgres, waiting_room, SeatLocks(redis), rules),
+            tickets=Tickets(postgres, waiting_room, versions, rules),
             reservations=Reservations(postgres, versions),
+            waiting_room=waiting_room,
+            rooms=rooms,
             # A pool of its own: a sale that keeps every connection busy is no reason to be
             # taken out of the load balancer.
             health=Health(Postgres(settings.database_url, settings.db_schema, 1), redis),

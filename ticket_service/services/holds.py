@@ -39,6 +39,8 @@ LARGEST_AMOUNT = 2_147_483_647
 
 _EVENT_EXISTS = Script(event_exists="SELECT FROM events WHERE id = %(event_id)s")
 
+_EARLIER = Script(earlier="SELECT FROM reservations WHERE id = %(reservation_id)s")
+
 LOCK_BUYER = """
     SELECT pg_advisory_xact_lock(hashtextextended('ticket-service:buyer:' || %(buyer_id)s, 0))
 """
@@ -131,6 +133,14 @@ def run_hold(
         if postgres.transaction(_EVENT_EXISTS, {"event_id": request.event_id}):
             raise UserNotFound from error
         raise EventNotFound from error
+
+
+def was_made(postgres: Postgres, request: HoldRequest) -> bool:
+    """Whether this is the repeat of a request that made a reservation: that needs no place inside.
+
+    Raises ServiceUnavailable.
+    """
+    return bool(postgres.transaction(_EARLIER, {"reservation_id": request.reservation_id}))
 
 
 def refusal(verdict: str, rules: HoldRules) -> ServiceError:

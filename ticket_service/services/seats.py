@@ -7,6 +7,7 @@ from typing import Any
 
 from ticket_service.errors import (
     InvalidInput,
+    QueueRequired,
     SeatAlreadyReserved,
     SeatLocked,
     SeatNotFound,
@@ -22,8 +23,10 @@ from ticket_service.services.holds import (
     check_same,
     refusal,
     run_hold,
+    was_made,
 )
 from ticket_service.services.sql import iso, status
+from ticket_service.services.waiting_room import WaitingRoom
 from ticket_service.stores.locks import SeatLocks
 from ticket_service.stores.postgres import Postgres, RowLocked, Script
 from ticket_service.stores.redis import RedisUnavailable
@@ -98,8 +101,11 @@ log = logging.getLogger(__name__)
 class Seats:
     """Holds chosen seats for a buyer."""
 
-    def __init__(self, postgres: Postgres, locks: SeatLocks, rules: HoldRules) -> None:
+    def __init__(
+        self, postgres: Postgres, waiting_room: WaitingRoom, locks: SeatLocks, rules: HoldRules
+    ) -> None:
         self._postgres = postgres
+        self._waiting_room = waiting_room
         self._locks = locks
         self._rules = rules
 
@@ -108,14 +114,21 @@ class Seats:
     ) -> dict[str, Any]:
         """Hold all of these seats for the buyer, or none; the reservation as the wire shows it.
 
-        Raises InvalidInput, SeatLocked, SeatAlreadyReserved, SeatNotFound, EventNotFound,
-        SaleNotOpen, LimitExceeded, AmountTooLarge, UserNotFound, IdempotencyKeyReused,
-        ServiceUnavailable.
+        Raises InvalidInput, QueueRequired, SeatLocked, SeatAlreadyReserved, SeatNotFound,
+        EventNotFound, SaleNotOpen, LimitExceeded, AmountTooLarge, UserNotFound,
+        IdempotencyKeyReused, ServiceUnavailable.
         """
         self._check_count(seat_ids)
         request = HoldRequest.new(buyer_id, event_id, idempotency_key)
         seat_ids = sorted(seat_ids)
-        self._lock(request, seat_ids)
+        # The owner of the locks is the reservation: a repeat under the same Idempotency-Key has the
+        # same id, passes here, and waits for the first one in PostgreSQL.
+        try:
+            self._waiting_room.pass_gate(buyer_id, event_id, seat_ids, request.reservation_id)
+        except QueueRequired:
+            if was_made(self._postgres, request):
+                return self._first(request, seat_ids)
+            raise
         changed = True  # unless refused: a connection that broke may have committed
         try:
             return self._hold(request, seat_ids)
@@ -133,18 +146,6 @@ class Seats:
             raise InvalidInput({"seatIds": [f"Choose 1 to {limit} seats."]})
         if len(set(seat_ids)) < len(seat_ids):
             raise InvalidInput({"seatIds": ["Choose each seat once."]})
-
-    def _lock(self, request: HoldRequest, seat_ids: list[str]) -> None:
-        """Turn this request away if another one is just taking a seat.
-
-        The owner is the reservation: a repeat under the same Idempotency-Key has the same id,
-        passes here, and waits for the first one in PostgreSQL.
-        """
-        try:
-            if not self._locks.acquire(request.event_id, seat_ids, request.reservation_id):
-                raise SeatLocked
-        except RedisUnavailable:
-            log.warning("holding seats without seat locks")
 
     def _unlock(self, request: HoldRequest, seat_ids: list[str], *, changed: bool) -> None:
         try:

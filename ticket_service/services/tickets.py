@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
-from ticket_service.errors import InvalidInput, TicketsSoldOut, TicketTypeNotFound
+from ticket_service.errors import InvalidInput, QueueRequired, TicketsSoldOut, TicketTypeNotFound
 from ticket_service.services.holds import (
     CIRCUMSTANCES,
     LOCK_BUYER,
@@ -20,8 +20,10 @@ from ticket_service.services.holds import (
     check_same,
     refusal,
     run_hold,
+    was_made,
 )
 from ticket_service.services.sql import iso, status
+from ticket_service.services.waiting_room import WaitingRoom
 from ticket_service.stores.postgres import Postgres, Script
 from ticket_service.stores.versions import Versions
 
@@ -99,8 +101,15 @@ FIRST_HOLD = Script(first_ticket_hold=_FIRST_HOLD)
 class Tickets:
     """Holds tickets for a buyer."""
 
-    def __init__(self, postgres: Postgres, versions: Versions, rules: HoldRules) -> None:
+    def __init__(
+        self,
+        postgres: Postgres,
+        waiting_room: WaitingRoom,
+        versions: Versions,
+        rules: HoldRules,
+    ) -> None:
         self._postgres = postgres
+        self._waiting_room = waiting_room
         self._versions = versions
         self._rules = rules
 
@@ -114,11 +123,18 @@ class Tickets:
         """Hold all of `items`, pairs of ticket type id and quantity, or none.
 
         Lines of the same ticket type are merged. Returns the reservation as the wire shows it.
-        Raises InvalidInput, TicketsSoldOut, TicketTypeNotFound, EventNotFound, SaleNotOpen,
-        LimitExceeded, AmountTooLarge, UserNotFound, IdempotencyKeyReused, ServiceUnavailable.
+        Raises InvalidInput, QueueRequired, TicketsSoldOut, TicketTypeNotFound, EventNotFound,
+        SaleNotOpen, LimitExceeded, AmountTooLarge, UserNotFound, IdempotencyKeyReused,
+        ServiceUnavailable.
         """
         quantities = self._merge(items)
         request = HoldRequest.new(buyer_id, event_id, idempotency_key)
+        try:
+            self._waiting_room.pass_gate(buyer_id, event_id, [], request.reservation_id)
+        except QueueRequired:
+            if was_made(self._postgres, request):
+                return self._first(request, quantities)
+            raise
         with self._versions.changing(event_id):
             return self._hold(request, quantities)
 

@@ -1,7 +1,8 @@
 """Short locks on seats: they turn the second buyer away before he costs a transaction.
 
 They only make it fast. A lock may vanish or expire under its owner and nothing is sold twice: the
-row locks in PostgreSQL decide (design rule 1).
+row locks in PostgreSQL decide (design rule 1). They are taken together with the step into the
+waiting room (waiting_lines.py), in one call.
 """
 
 from __future__ import annotations
@@ -15,20 +16,11 @@ LOCK_TTL_MS = 10_000
 
 
 class SeatLocks:
-    """Locks on the seats of one event, owned by the reservation that wants them."""
+    """Frees locks on the seats of one event, owned by the reservation that wanted them."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
-        self._acquire = Script("acquire_locks")
         self._release = Script("release_locks")
-
-    def acquire(self, event_id: str, seat_ids: list[str], owner: str) -> bool:
-        """Lock all the seats or none; False when another owner has one of them.
-
-        Raises RedisUnavailable.
-        """
-        locks = [keys.seat_lock(event_id, seat_id) for seat_id in seat_ids]
-        return not self._redis.run(self._acquire, locks, owner, LOCK_TTL_MS)
 
     def release(self, event_id: str, seat_ids: list[str], owner: str, *, changed: bool) -> None:
         """Free what `owner` still has and, if the inventory changed, give it a new version.

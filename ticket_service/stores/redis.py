@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -31,6 +31,9 @@ REST_AFTER_FAILURE = 1.0
 """Seconds during which nobody tries again, so that a hanging Redis costs few requests its time-out,
 and one that takes no writes is not asked for versions that it could not change."""
 
+QUIET = 15.0
+"""Seconds without a message after which a listener asks whether Redis is still there."""
+
 SCRIPTS = Path(__file__).parent.parent / "lua"
 
 log = logging.getLogger(__name__)
@@ -41,10 +44,14 @@ class RedisUnavailable(ServiceUnavailable):
 
 
 class Script:
-    """A Lua script from ticket_service/lua; its header says what goes in and what comes out."""
+    """A Lua script from ticket_service/lua; its header says what goes in and what comes out.
 
-    def __init__(self, name: str) -> None:
-        self.source = (SCRIPTS / f"{name}.lua").read_text(encoding="utf-8")
+    Several names make one script: the first files have what the last one shares with others.
+    """
+
+    def __init__(self, *names: str) -> None:
+        files = (SCRIPTS / f"{name}.lua" for name in names)
+        self.source = "\n".join(file.read_text(encoding="utf-8") for file in files)
         self.sha = hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
 
 
@@ -59,6 +66,7 @@ class Redis:
             socket_connect_timeout=SOCKET_TIMEOUT,
             socket_timeout=SOCKET_TIMEOUT,
             decode_responses=True,
+            protocol=2,  # in which a message comes like any other answer
         )
         self._connect = partial(parsed.connection_class, **parsed.connection_kwargs)
         self._slots = BoundedSemaphore(POOL_SIZE)
@@ -80,6 +88,23 @@ class Redis:
                 return _ask(connection, "EVAL", script.source, *call)
 
         return self._call(ask)
+
+    def listen(self, *channels: str) -> Iterator[tuple[str, str]]:
+        """What is published on these channels, for ever: pairs of channel and message.
+
+        What is published while Redis is away, or until a second after, is lost.
+        """
+        while True:
+            connection = self._connect()
+            try:
+                connection.send_command("SUBSCRIBE", *channels)
+                log.info("listening")
+                yield from _messages(connection)
+            except (redis.RedisError, OSError) as error:
+                log.warning("not listening", extra={"error": type(error).__name__})
+                time.sleep(REST_AFTER_FAILURE)
+            finally:
+                connection.disconnect()
 
     def _call(self, ask: Callable[[ConnectionInterface], Any]) -> Any:
         """Ask on a connection of the pool.
@@ -122,3 +147,20 @@ class Redis:
 def _ask(connection: ConnectionInterface, *words: str | int) -> Any:
     connection.send_command(*words)
     return connection.read_response()
+
+
+def _messages(connection: ConnectionInterface) -> Iterator[tuple[str, str]]:
+    """The messages that a subscribed connection receives."""
+    asked = False
+    while True:
+        try:
+            kind, *rest = connection.read_response(timeout=QUIET, disconnect_on_error=False)
+        except redis.TimeoutError:
+            if asked:  # and no answer came
+                raise
+            connection.send_command("PING")
+            asked = True
+            continue
+        asked = False
+        if kind == "message":
+            yield rest[0], rest[1]

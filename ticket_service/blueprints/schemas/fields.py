@@ -37,6 +37,17 @@ class WholeNumber(fields.Integer):
         return value
 
 
+class Flag(fields.Boolean):
+    """A JSON `true` or `false`: not `1`, not `"yes"`."""
+
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any
+    ) -> bool:
+        if type(value) is not bool:
+            raise ValidationError("Not true or false.")
+        return value
+
+
 class QueryNumber(fields.Integer):
     """A whole number in a query string: digits only, at most nine of them."""
 

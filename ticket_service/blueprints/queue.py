@@ -1,0 +1,91 @@
+"""The waiting room: who may buy now, and who is next."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Response
+
+from ticket_service.blueprints.answers import BEARER, answer, say, services
+from ticket_service.blueprints.auth import admin_only, signed_in
+from ticket_service.blueprints.requests import Blueprint
+from ticket_service.blueprints.schemas.queue import (
+    Heartbeat,
+    QueueCheck,
+    QueueControl,
+    QueueMessage,
+    QueueOverview,
+    QueuePlace,
+)
+
+blueprint = Blueprint("queue", __name__, url_prefix="/api/v1/queue", description=__doc__)
+
+
+@blueprint.route("/check/<id:event_id>", methods=["POST"])
+@signed_in
+@blueprint.doc(security=BEARER)
+@blueprint.response(200, QueueCheck)
+def check(user_id: str, event_id: str) -> Response:
+    """Come in, or take a place in line; whoever has a place keeps it"""
+    return answer(services().waiting_room.check(user_id, event_id))
+
+
+@blueprint.route("/status/<id:event_id>")
+@signed_in
+@blueprint.doc(security=BEARER)
+@blueprint.response(200, QueuePlace)
+def get_status(user_id: str, event_id: str) -> Response:
+    """See where one stands; also a sign of life"""
+    return answer(services().waiting_room.status(user_id, event_id))
+
+
+@blueprint.route("/heartbeat/<id:event_id>", methods=["POST"])
+@signed_in
+@blueprint.doc(security=BEARER)
+@blueprint.response(200, Heartbeat)
+def heartbeat(user_id: str, event_id: str) -> Response:
+    """Give a sign of life"""
+    return answer(services().waiting_room.heartbeat(user_id, event_id))
+
+
+@blueprint.route("/leave/<id:event_id>", methods=["POST"])
+@signed_in
+@blueprint.doc(security=BEARER)
+@blueprint.response(200, QueueMessage)
+def leave(user_id: str, event_id: str) -> Response:
+    """Give one's place up, inside or in line"""
+    services().waiting_room.leave(user_id, event_id)
+    return say("QUEUE_LEFT")
+
+
+@blueprint.route("/admin/<id:event_id>")
+@admin_only
+@blueprint.doc(security=BEARER)
+@blueprint.response(200, QueueOverview)
+def get_overview(event_id: str) -> Response:
+    """See how a waiting room is (administrators)"""
+    return answer(services().waiting_room.overview(event_id))
+
+
+@blueprint.route("/admin/<id:event_id>", methods=["PUT"])
+@admin_only
+@blueprint.doc(security=BEARER)
+@blueprint.arguments(QueueControl())
+@blueprint.response(200, QueueOverview)
+def control(body: dict[str, Any], event_id: str) -> Response:
+    """Set the threshold, pause, go on (administrators)"""
+    return answer(
+        services().waiting_room.control(
+            event_id, threshold=body.get("threshold"), paused=body.get("paused")
+        )
+    )
+
+
+@blueprint.route("/admin/clear/<id:event_id>", methods=["POST"])
+@admin_only
+@blueprint.doc(security=BEARER)
+@blueprint.response(200, QueueMessage)
+def clear(event_id: str) -> Response:
+    """Send everyone away, from the line and from inside (administrators)"""
+    services().waiting_room.clear(event_id)
+    return say("QUEUE_CLEARED")

@@ -1,0 +1,30 @@
+-- Look at a waiting room as an admin does, and change how it is run.
+--
+-- KEYS, ARGV[1..2]  see waiting_room.lua
+-- ARGV[3]  new threshold, or '' to leave it
+-- ARGV[4]  '1' to pause, '0' to go on, '' to leave it
+-- Returns  {people waiting, people inside, threshold, 1 if paused, places that come free a second
+--          (text), seconds that the first in line has waited}
+--
+-- Atomic because the answer is to show what the change made of it.
+
+sweep()
+if ARGV[3] ~= '' and tonumber(ARGV[3]) ~= threshold then
+    threshold = tonumber(ARGV[3])
+    redis.call('HSET', CONTROL, 'threshold', threshold)
+    redis.call('HDEL', PACE, 'freed', 'busy', 'earlier_freed', 'earlier_busy') -- of other places
+end
+if ARGV[4] ~= '' then
+    paused = ARGV[4] == '1'
+    redis.call('HSET', CONTROL, 'paused', ARGV[4])
+    redis.call('HDEL', PACE, 'at') -- a pause is no time in which nobody left
+end
+if ARGV[3] ~= '' or ARGV[4] ~= '' then
+    keep()
+end
+local first = redis.call('ZRANGE', WAITING, 0, 0, 'WITHSCORES')[2]
+local longest = first and math.floor((now_us - tonumber(first)) / 1000000) or 0
+return {
+    redis.call('ZCARD', WAITING), redis.call('ZCARD', INSIDE), threshold, paused and 1 or 0,
+    string.format('%.4f', pace()), math.max(0, longest),
+}

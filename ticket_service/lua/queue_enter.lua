@@ -1,0 +1,18 @@
+-- Come in, or take a place at the end of the line; whoever has a place keeps it.
+--
+-- KEYS, ARGV[1..2]  see waiting_room.lua
+-- ARGV[3]  user
+-- Returns  his place: see place()
+--
+-- Atomic because two people on two instances must not both see the last free place inside, and
+-- because nobody may slip in between the look at the line and the step past it.
+
+local user = ARGV[3]
+sweep()
+if not renew(user) and not let_in(user) then
+    local last = redis.call('ZREVRANGE', WAITING, 0, 0, 'WITHSCORES')[2]
+    redis.call('ZADD', WAITING, math.max(now_us, tonumber(last or 0) + 1), user)
+    redis.call('ZADD', SEEN, now, user)
+end
+keep()
+return place(user)

@@ -1,0 +1,60 @@
+"""What the waiting room says of an event, kept: thousands ask for it every second of a rush."""
+
+from __future__ import annotations
+
+import time
+from typing import NamedTuple
+
+from cachetools import LRUCache
+
+from ticket_service.errors import EventNotFound, ServiceUnavailable
+from ticket_service.stores.coalescer import Coalescer
+from ticket_service.stores.postgres import Postgres, Script
+
+MAX_AGE = 60.0
+"""Seconds; titles hardly change, and an event that was deleted sells nothing in PostgreSQL."""
+
+CAPACITY = 10_000
+
+_EVENT = Script(event_info="SELECT title, artist_name FROM events WHERE id = %(event_id)s")
+
+
+class EventInfo(NamedTuple):
+    """An event, to people who wait for it."""
+
+    title: str
+    artist: str | None
+
+
+class EventInfos:
+    """The events that were asked for of late."""
+
+    def __init__(self, postgres: Postgres) -> None:
+        self._postgres = postgres
+        self._kept: LRUCache[str, tuple[EventInfo, float]] = LRUCache(CAPACITY)
+        self._coalescer: Coalescer[EventInfo] = Coalescer()
+
+    def read(self, event_id: str) -> EventInfo:
+        """The event. Raises EventNotFound; ServiceUnavailable only where it was never read."""
+        kept = self._kept.get(event_id)
+        if kept is None:
+            return self._load(event_id)
+        info, read_at = kept
+        if time.monotonic() - read_at < MAX_AGE:
+            return info
+        try:
+            return self._load(event_id)
+        except ServiceUnavailable:
+            return info
+
+    def _load(self, event_id: str) -> EventInfo:
+        return self._coalescer.run(event_id, lambda: self._query(event_id))
+
+    def _query(self, event_id: str) -> EventInfo:
+        rows = self._postgres.transaction(_EVENT, {"event_id": event_id})
+        if not rows:
+            self._kept.pop(event_id, None)
+            raise EventNotFound
+        info = EventInfo(*rows[0])
+        self._kept[event_id] = info, time.monotonic()
+        return info

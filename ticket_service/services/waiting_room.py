@@ -1,0 +1,184 @@
+"""The waiting room: a fair line in front of an event that more people want than it can serve.
+
+First come, first served; nobody waits while there is room, and nobody buys who is not inside. All
+of it is in Redis (stores/waiting_lines.py): it keeps the sale orderly, and PostgreSQL keeps it
+correct. So without Redis there is no line, and buying goes on, unless a setting says otherwise.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from ticket_service.errors import QueueRequired, QueueUnavailable, SeatLocked
+from ticket_service.realtime.announcer import Announcer
+from ticket_service.services.event_info import EventInfos
+from ticket_service.stores.redis import RedisUnavailable
+from ticket_service.stores.waiting_lines import Overview, Place, WaitingLines
+
+log = logging.getLogger(__name__)
+
+
+class WaitingRoom:
+    """All raise EventNotFound for an event that does not exist, and ServiceUnavailable where that
+    cannot be known; those that need a line raise QueueUnavailable without Redis."""
+
+    def __init__(
+        self,
+        events: EventInfos,
+        lines: WaitingLines,
+        announcer: Announcer,
+        *,
+        sell_without: bool,
+    ) -> None:
+        self._events = events
+        self._lines = lines
+        self._announcer = announcer
+        self._sell_without = sell_without
+        self._with_line: set[str] = set()
+
+    def check(self, user_id: str, event_id: str) -> dict[str, Any]:
+        """Come in, or take a place in the line, or keep the one that one has."""
+        info = self._events.read(event_id)
+        with _redis():
+            place = self._lines.enter(event_id, user_id)
+        if place.status == "queued":
+            self._with_line.add(event_id)
+        return _shown(place) | {"eventInfo": {"title": info.title, "artist": info.artist}}
+
+    def status(self, user_id: str, event_id: str) -> dict[str, Any]:
+        """Where the user stands; a sign of life, like everything that he does here."""
+        return _shown(self._show(user_id, event_id))
+
+    def heartbeat(self, user_id: str, event_id: str) -> dict[str, Any]:
+        """A sign of life, and whether the user still waits."""
+        place = self._show(user_id, event_id)
+        return {"status": place.status, "queued": place.status == "queued"}
+
+    def leave(self, user_id: str, event_id: str) -> None:
+        """Give the user's place up, inside or in the line; harmless where he has none."""
+        self._events.read(event_id)
+        with _redis():
+            self._lines.leave(event_id, user_id)
+
+    def overview(self, event_id: str) -> dict[str, Any]:
+        """The waiting room as an admin sees it."""
+        return self.control(event_id, threshold=None, paused=None)
+
+    def control(
+        self, event_id: str, *, threshold: int | None, paused: bool | None
+    ) -> dict[str, Any]:
+        """Change how the waiting room is run, where something is given.
+
+        A lower threshold sends nobody away: it holds for those who come next.
+        """
+        self._events.read(event_id)
+        with _redis():
+            return _shown_to_admin(event_id, self._lines.control(event_id, threshold, paused))
+
+    def clear(self, event_id: str) -> None:
+        """Send everyone away and tell those who wait."""
+        self._events.read(event_id)
+        with _redis():
+            self._lines.clear(event_id)
+        self._announcer.queue_cleared(event_id)
+
+    def pass_gate(self, user_id: str, event_id: str, seat_ids: list[str], owner: str) -> None:
+        """On the way to buying: be inside, or come in on the spot; and take the seat locks.
+
+        Raises QueueRequired, or SeatLocked when another request has one of the seats.
+        """
+        self._events.read(event_id)
+        try:
+            gate = self._lines.pass_gate(event_id, user_id, seat_ids, owner)
+        except RedisUnavailable as error:
+            if not self._sell_without:
+                raise QueueUnavailable from error
+            log.warning("selling without waiting room and seat locks")
+            return
+        if gate.refused:
+            raise _queue_required(event_id, gate.refused)
+        if gate.locked:
+            raise SeatLocked
+
+    def keep(self, event_id: str, user_ids: list[str]) -> None:
+        """Take the open sockets of these users as signs of life. Raises RedisUnavailable."""
+        self._lines.keep(event_id, user_ids)
+
+    def look_after_lines(self, watched: set[str]) -> None:
+        """Let everyone in for whom there is room, in every event that has a line.
+
+        `watched` are the events whose numbers somebody on this instance looks at. To be called a
+        few times a second by every instance. Raises RedisUnavailable.
+        """
+        for event_id in self._lines.listed(self._with_line) | watched:
+            self._admit(event_id)
+
+    def _admit(self, event_id: str) -> None:
+        more = True
+        while more:
+            done = self._lines.admit(event_id)
+            more = done.more
+            if done.tell:
+                self._announcer.queue_updated(event_id, done.waiting, done.inside, done.threshold)
+        if done.waiting:
+            self._with_line.add(event_id)
+        else:
+            self._with_line.discard(event_id)
+
+    def _show(self, user_id: str, event_id: str) -> Place:
+        self._events.read(event_id)
+        with _redis():
+            place = self._lines.show(event_id, user_id)
+        if place.status == "queued":
+            self._with_line.add(event_id)
+        return place
+
+
+@contextmanager
+def _redis() -> Iterator[None]:
+    try:
+        yield
+    except RedisUnavailable as error:
+        raise QueueUnavailable from error
+
+
+def _shown(place: Place) -> dict[str, Any]:
+    return {
+        "queued": place.status == "queued",
+        "status": place.status,
+        "position": place.position,
+        "estimatedWait": place.wait,
+        "queueSize": place.waiting,
+        "currentUsers": place.inside,
+        "threshold": place.threshold,
+    }
+
+
+def _shown_to_admin(event_id: str, overview: Overview) -> dict[str, Any]:
+    return {
+        "eventId": event_id,
+        "queueSize": overview.waiting,
+        "currentUsers": overview.inside,
+        "threshold": overview.threshold,
+        "available": max(0, overview.threshold - overview.inside),
+        "paused": overview.paused,
+        "admissionRate": overview.rate,
+        "longestWait": overview.longest_wait,
+    }
+
+
+def _queue_required(event_id: str, place: Place) -> QueueRequired:
+    """The position of someone who waits; to anyone else, the invitation to enter."""
+    details: dict[str, Any] = {
+        "eventId": event_id,
+        "status": place.status,
+        "position": place.position,
+        "estimatedWait": place.wait,
+        "queueSize": place.waiting,
+    }
+    if place.status != "queued":
+        details["enter"] = f"POST /api/v1/queue/check/{event_id}"
+    return QueueRequired(details)

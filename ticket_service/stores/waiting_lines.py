@@ -1,0 +1,170 @@
+"""The waiting rooms in Redis: one typed method a script.
+
+Every method may be called by any instance at any moment; each is one atomic step with Redis' own
+clock (lua/waiting_room.lua says what is kept and what is always true of it).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+from ticket_service.stores import keys
+from ticket_service.stores.locks import LOCK_TTL_MS
+from ticket_service.stores.redis import Redis, Script
+
+LISTED_MS = 60_000
+"""For so long every instance looks after an event that one of them named."""
+
+Status = Literal["queued", "active", "not_in_queue"]
+
+
+class Place(NamedTuple):
+    """Where someone stands."""
+
+    status: Status
+    position: int
+    """From 1; 0 unless queued."""
+    wait: int
+    """Estimated, in seconds; 0 unless queued."""
+    waiting: int
+    """How many people wait; `inside`: how many are inside."""
+    inside: int
+    threshold: int
+
+
+class Gate(NamedTuple):
+    """How someone who wants to buy got on."""
+
+    refused: Place | None
+    """His place, if he is not inside."""
+    locked: bool
+    """Whether a seat of his is in other hands; then no lock was taken."""
+
+
+class Round(NamedTuple):
+    """What one round of admissions did."""
+
+    admitted: int
+    more: bool
+    """There is more to do at once."""
+    waiting: int
+    inside: int
+    threshold: int
+    tell: bool
+    """The numbers are others than those that were last told, and it is time to tell them."""
+
+
+class Overview(NamedTuple):
+    """What an admin sees."""
+
+    waiting: int
+    inside: int
+    threshold: int
+    paused: bool
+    rate: float
+    """Places that come free a second."""
+    longest_wait: int
+    """Seconds that the first in line has waited."""
+
+
+@dataclass(frozen=True, slots=True)
+class QueueRules:
+    """How waiting rooms are run, from the settings."""
+
+    threshold: int
+    """People inside at once, where no admin set another number."""
+    ttl_seconds: int
+    """A stay, and a wait, without a sign of life."""
+    no_show_seconds: int
+    """What someone who was admitted has to show up."""
+    update_seconds: float
+    """The shortest time between two `queue-updated` of one event."""
+
+
+class WaitingLines:
+    """The waiting rooms of all events. All methods raise RedisUnavailable."""
+
+    def __init__(self, redis: Redis, rules: QueueRules) -> None:
+        self._redis = redis
+        self._rules = rules
+        self._enter = _script("queue_enter")
+        self._show = _script("queue_show")
+        self._keep = _script("queue_keep")
+        self._leave = _script("queue_leave")
+        self._admit = _script("queue_admit")
+        self._control = _script("queue_control")
+        self._clear = _script("queue_clear")
+        self._gate = _script("pass_gate")
+        self._list = Script("waiting_lines")
+
+    def enter(self, event_id: str, user_id: str) -> Place:
+        """Let the user in or put him at the end of the line; whoever has a place keeps it."""
+        return Place(*self._run(self._enter, event_id, user_id))
+
+    def show(self, event_id: str, user_id: str) -> Place:
+        """Take a sign of life of the user, and see where he stands."""
+        return Place(*self._run(self._show, event_id, user_id))
+
+    def keep(self, event_id: str, user_ids: Collection[str]) -> None:
+        """Take a sign of life of many users, a thousand at most."""
+        self._run(self._keep, event_id, *user_ids)
+
+    def leave(self, event_id: str, user_id: str) -> None:
+        """Give the user's place up."""
+        self._run(self._leave, event_id, user_id)
+
+    def admit(self, event_id: str) -> Round:
+        """Let the next ones in and tell all instances, on the channel ADMITTED, who they are."""
+        admitted, more, waiting, inside, threshold, tell = self._run(
+            self._admit,
+            event_id,
+            min(self._rules.no_show_seconds, self._rules.ttl_seconds) * 1000,
+            keys.ADMITTED,
+            event_id,
+            int(self._rules.update_seconds * 1000),
+        )
+        return Round(admitted, bool(more), waiting, inside, threshold, bool(tell))
+
+    def control(
+        self, event_id: str, threshold: int | None = None, paused: bool | None = None
+    ) -> Overview:
+        """Change what is given, and see how the waiting room is."""
+        waiting, inside, now_threshold, now_paused, rate, longest_wait = self._run(
+            self._control,
+            event_id,
+            "" if threshold is None else threshold,
+            "" if paused is None else int(paused),
+        )
+        return Overview(waiting, inside, now_threshold, bool(now_paused), float(rate), longest_wait)
+
+    def clear(self, event_id: str) -> int:
+        """Send everyone away; how many there were."""
+        people: int = self._run(self._clear, event_id)
+        return people
+
+    def pass_gate(self, event_id: str, user_id: str, seat_ids: list[str], owner: str) -> Gate:
+        """See that the user is inside, or let him in; lock his seats for `owner`, all or none."""
+        locks = [keys.seat_lock(event_id, seat_id) for seat_id in seat_ids]
+        answer = self._run(self._gate, event_id, user_id, owner, LOCK_TTL_MS, more_keys=locks)
+        if answer[0] != "inside":
+            return Gate(Place(*answer), locked=False)
+        return Gate(None, locked=answer[1] > 0)
+
+    def listed(self, event_ids: Collection[str]) -> set[str]:
+        """Name events that want looking after; all that any instance named of late."""
+        return set(self._redis.run(self._list, [keys.WAITING_LINES], LISTED_MS, *event_ids))
+
+    def _run(
+        self, script: Script, event_id: str, *arguments: str | int, more_keys: Collection[str] = ()
+    ) -> Any:
+        room = keys.waiting_room(event_id)
+        rules = self._rules
+        return self._redis.run(
+            script, [*room, *more_keys], rules.threshold, rules.ttl_seconds * 1000, *arguments
+        )
+
+
+def _script(name: str) -> Script:
+    return Script("waiting_room", name)
