@@ -47,4 +47,5 @@ def post_worker_init(worker: Worker) -> None:
     """Start the loops, which end when the worker is told to."""
     background = worker.wsgi.extensions["ticket_service.background"]
     background.start()
+    worker.on_drain = background.drain
     worker.on_stop = background.stop

@@ -40,6 +40,7 @@ def run(folder: Path) -> None:
     if os.environ["ENVIRONMENT"] != "development":
         raise CannotRun("this is for development only; ENVIRONMENT says otherwise.")
     os.environ["JWT_SECRET"] = jwt_secret()
+    os.environ.setdefault("DRAIN_SECONDS", "0")  # nobody waits here for a load balancer
     port = _port()
     with _alone(folder):
         end_leftover(folder / "service.pid")

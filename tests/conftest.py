@@ -44,6 +44,7 @@ def servers(folder: Path) -> Iterator[Servers]:
         environment.setenv("ENVIRONMENT", "development")
         environment.setenv("JWT_SECRET", JWT_SECRET)
         environment.setenv("DB_SCHEMA", "public")
+        environment.setenv("DRAIN_SECONDS", "0")
         with run_servers(folder) as given, new_database(given.database_url) as database_url:
             schema.migrate(database_url, "public")
             environment.setenv("DATABASE_URL", database_url)

@@ -29,7 +29,10 @@ UUID = "0a1b2c3d-4e5f-4a6b-8c7d-0123456789ab"
 # Request ids
 
 
-@pytest.mark.parametrize("sent", ["x", "0af7651916cd43dd", "885ab2e1-d6b2-4a74-a619-c76a5b6b85bf", "a.B_c:d-9", "x" * 128])
+@pytest.mark.parametrize(
+    "sent",
+    ["x", "0af7651916cd43dd", "885ab2e1-d6b2-4a74-a619-c76a5b6b85bf", "a.B_c:d-9", "x" * 128],
+)
 def test_a_well_formed_request_id_is_taken(service: Service, sent: str):
     for path in ("/health", "/api/v1/events", "/api/v1/nothing", "/api/v1/reservations/my"):
         answer = service.request("GET", path, headers={"X-Request-ID": sent})

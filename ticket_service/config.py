@@ -45,7 +45,9 @@ class Settings:
     queue_threshold: int
     queue_ttl_seconds: int
     queue_no_show_seconds: int
-    queue_update_seconds: float
+    update_seconds: float
+    socket_aliases: bool
+    drain_seconds: float
     sell_without_waiting_room: bool
     log_level: str
 
@@ -95,9 +97,9 @@ def _read(env: Env) -> Settings:
         queue_no_show_seconds=env.int(
             "QUEUE_NO_SHOW_SECONDS", 60, validate=Range(min=1, max=86_400)
         ),
-        queue_update_seconds=env.float(
-            "QUEUE_UPDATE_SECONDS", 1.0, validate=Range(min=0.1, max=60)
-        ),
+        update_seconds=env.float("UPDATE_SECONDS", 1.0, validate=Range(min=0.1, max=60)),
+        socket_aliases=env.bool("SOCKET_ALIASES", True),
+        drain_seconds=env.float("DRAIN_SECONDS", 3.0, validate=Range(min=0, max=20)),
         sell_without_waiting_room=env.bool("SELL_WITHOUT_WAITING_ROOM", True),
         log_level=env.str(
             "LOG_LEVEL", "INFO", validate=OneOf(["DEBUG", "INFO", "WARNING", "ERROR"])

@@ -70,13 +70,13 @@ class Edge:
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request, as WSGI has it."""
-        if environ["PATH_INFO"].startswith(SOCKETS):
-            return self._sockets(environ, start_response)
         request_id = _request_id(environ.get("HTTP_X_REQUEST_ID"))
         environ[REQUEST_ID] = request_id
         current_request_id.set(request_id)
         extra = [("X-Request-ID", request_id), ("Vary", "Origin, Accept-Encoding, Accept-Language")]
-        extra += self._cors.get(environ.get("HTTP_ORIGIN", ""), [])
+        for_sockets = environ["PATH_INFO"].startswith(SOCKETS)
+        if not for_sockets:
+            extra += self._cors.get(environ.get("HTTP_ORIGIN", ""), [])
 
         def start(
             status: str, headers: list[tuple[str, str]], exc_info: Any = None
@@ -84,6 +84,9 @@ class Edge:
             write: Callable[[bytes], object] = start_response(status, headers + extra, exc_info)
             return write
 
+        if for_sockets:
+            environ[ROUTE] = SOCKETS
+            return self._sockets(environ, start)
         return self._respond(environ, start)
 
     def _respond(self, environ: Environ, start: StartResponse) -> Iterable[bytes]:

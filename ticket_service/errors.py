@@ -119,6 +119,26 @@ class QueueRequired(ServiceError):
     code = "QUEUE_REQUIRED"
 
 
+class RateLimited(ServiceError):
+    """A socket that sends too much."""
+
+    code = "RATE_LIMITED"
+    retry_after = 1
+
+
+class TooManyRooms(ServiceError):
+    """A socket that wants to hear of more events than a person can follow."""
+
+    code = "LIMIT_EXCEEDED"
+    message = "TOO_MANY_ROOMS"
+
+
+class NotInRoom(InvalidInput):
+    """Only those who choose seats of an event may say what they choose."""
+
+    message = "NOT_IN_ROOM"
+
+
 class ReservationExpired(ServiceError):
     code = "RESERVATION_EXPIRED"
 

@@ -71,6 +71,18 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "지금은 대기열을 이용할 수 없습니다. 잠시 후 다시 시도해 주세요.",
         "The waiting room is not available. Please try again in a moment.",
     ),
+    "RATE_LIMITED": (
+        "요청이 너무 많습니다. 잠시 후 다시 시도해 주세요.",
+        "Too many messages. Please try again in a moment.",
+    ),
+    "TOO_MANY_ROOMS": (
+        "한 번에 볼 수 있는 공연은 최대 {limit}개입니다.",
+        "You can follow at most {limit} rooms at once.",
+    ),
+    "NOT_IN_ROOM": (
+        "좌석 선택 화면에 먼저 입장해 주세요.",
+        "Please join the seat selection of this event first.",
+    ),
     "RESERVATION_EXPIRED": ("예매 시간이 만료되었습니다.", "This reservation has expired."),
     "ALREADY_CANCELLED": ("이미 취소된 예매입니다.", "This reservation is already cancelled."),
     "SERVICE_UNAVAILABLE": (

@@ -2,29 +2,54 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
+import random
+import time
 from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any
 
+import gevent
+import orjson
 from flask import Flask, request
 from flask_socketio import SocketIO
+from marshmallow import Schema, ValidationError
 from socketio.exceptions import ConnectionRefusedError
 
 from ticket_service.blueprints.auth import caller_of_token
-from ticket_service.blueprints.schemas.fields import UUID_PATTERN
+from ticket_service.blueprints.schemas.sockets import JoinSeats, OfEvent, SeatSelection
 from ticket_service.config import Settings
-from ticket_service.errors import AuthenticationRequired, InvalidInput, ServiceError
+from ticket_service.errors import (
+    AuthenticationRequired,
+    InvalidInput,
+    NotInRoom,
+    RateLimited,
+    ServiceError,
+    TooManyRooms,
+)
 from ticket_service.exchange import preferred_language
-from ticket_service.messages import sentence
-from ticket_service.realtime.events import queue
-from ticket_service.realtime.rooms import NAMESPACE
+from ticket_service.messages import Language, sentence
+from ticket_service.realtime import events
+from ticket_service.realtime.rooms import Client, Gone
+from ticket_service.realtime.websocket import LARGEST_MESSAGE, WebSocket
 from ticket_service.services import Services
+from ticket_service.stores.redis import RedisUnavailable
+from ticket_service.stores.sessions import Session
 
-LARGEST_MESSAGE = 16_384
-"""Bytes that a client may send at once; the largest of the contract is a list of a few seats."""
+LARGEST_PAYLOAD = 8_192
+"""Bytes of JSON; the largest of the contract is a list of some seats."""
+
+MOST_ROOMS = 12
+"""Rooms that one socket may be in: three of each of four events."""
+
+BURST = 40
+"""Messages that a socket may send at once; PER_SECOND: how many more it may send each second."""
+PER_SECOND = 10
 
 log = logging.getLogger(__name__)
+
+Handle = Callable[[str, dict[str, Any]], dict[str, Any]]
 
 
 class Sockets:
@@ -36,89 +61,223 @@ class Sockets:
             async_mode="gevent",
             client_manager=services.rooms,
             cors_allowed_origins=list(settings.frontend_urls),
+            json=_Json,
             manage_session=False,
             max_http_buffer_size=LARGEST_MESSAGE,
         )
-        handlers = _Handlers(services)
+        self._rooms = services.rooms
+        self._engine = services.rooms.server.eio
+        self._engine._async = {**self._engine._async, "websocket": WebSocket}
+        self._drain_seconds = settings.drain_seconds
+        handlers = _Handlers(services, settings.jwt_key)
         socketio.on_event("connect", handlers.connect)
         socketio.on_event("disconnect", handlers.disconnect)
-        socketio.on_event("join-queue", _acknowledged(handlers.join_queue))
-        socketio.on_event("leave-queue", _acknowledged(handlers.leave_queue))
-        self._engine = services.rooms.server.eio
+        for name, schema, handle in (
+            ("join-event", OfEvent(), handlers.join_event),
+            ("leave-event", OfEvent(), handlers.leave_event),
+            ("join-queue", OfEvent(), handlers.join_queue),
+            ("leave-queue", OfEvent(), handlers.leave_queue),
+            ("join-seat-selection", JoinSeats(), handlers.join_seats),
+            ("seat-selection-changed", SeatSelection(), handlers.choose_seats),
+        ):
+            socketio.on_event(name, handlers.acknowledged(schema, handle))
+
+    def close_expired(self) -> None:
+        """Disconnect those whose token has ended; they must log in before they come back."""
+        for sid in self._rooms.expired(time.time()):
+            self._rooms.server.disconnect(sid)
 
     def close(self) -> None:
-        """Close all sockets; their clients connect to another instance by themselves."""
-        for socket in list(self._engine.sockets.values()):
+        """Close all sockets, one after the other, over DRAIN_SECONDS; their clients connect to
+        another instance by themselves, and must not all do so at once."""
+        sockets = list(self._engine.sockets.values())
+        random.shuffle(sockets)
+        for socket in sockets:
             socket.close(wait=False)
+            gevent.sleep(self._drain_seconds / len(sockets))
 
 
 class _Handlers:
-    """One method an event; what it returns is acknowledged."""
+    """One method an event: it gets the socket's id and the payload, and returns what is
+    acknowledged."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, secret: str) -> None:
+        self._events = services.events
         self._waiting_room = services.waiting_room
+        self._watches = services.watches
+        self._presence = services.presence
+        self._sessions = services.sessions
+        self._announcer = services.announcer
         self._rooms = services.rooms
+        self._secret = hashlib.sha256(secret.encode()).digest()
 
     def connect(self, auth: object = None) -> None:
-        """Let a socket in that shows a valid token."""
+        """Let a socket in that shows a valid token, and bring it back to its rooms."""
         token = auth.get("token") if isinstance(auth, Mapping) else None
         try:
             if not isinstance(token, str):
                 raise AuthenticationRequired
             caller = caller_of_token(token)
         except ServiceError as error:
-            problem = _error(error)
+            problem = _problem(error)
             raise ConnectionRefusedError(f"authentication: {problem['error']}", problem) from error
-        self._rooms.arrived(_sid(), caller.user_id)
+        sid = _sid()
+        self._rooms.arrived(sid, Client(caller.user_id, caller.expires_at))
+        gevent.spawn(self._restore, sid)  # after the connection is confirmed
 
     def disconnect(self, reason: str) -> None:
-        """Forget a socket; its place in line stays, for a while."""
+        """Forget a socket. Its session stays, and its place in line, for a while."""
         self._rooms.gone(_sid())
 
-    def join_queue(self, event_id: str) -> dict[str, Any]:
-        """The same as POST /queue/check, and be told of changes."""
-        place = self._waiting_room.check(self._rooms.user_of(_sid()), event_id)
-        self._rooms.enter_room(_sid(), NAMESPACE, queue(event_id))
-        return place
+    def join_event(self, sid: str, payload: dict[str, Any]) -> dict[str, Any]:
+        """Be told of an event's stock and people; the answer has both as they are now."""
+        event_id = payload["eventId"]
+        self._events.read(event_id)
+        self._join(sid, events.event(event_id))
+        people = self._presence.joined(event_id)
+        stock = self._watches.stock(event_id)
+        return {"eventId": event_id, "userCount": people, "ticketTypes": stock}
 
-    def leave_queue(self, event_id: str) -> dict[str, Any]:
-        """Give the place up, and be told no more."""
-        self._rooms.leave_room(_sid(), NAMESPACE, queue(event_id))
-        self._waiting_room.leave(self._rooms.user_of(_sid()), event_id)
+    def leave_event(self, sid: str, payload: dict[str, Any]) -> dict[str, Any]:
+        """Be told no more."""
+        self._leave(sid, events.event(payload["eventId"]))
         return {}
 
+    def join_queue(self, sid: str, payload: dict[str, Any]) -> dict[str, Any]:
+        """The same as POST /queue/check, and be told of changes."""
+        place = self._waiting_room.check(self._user(sid), payload["eventId"])
+        self._join(sid, events.queue(payload["eventId"]))
+        return place
 
-def _acknowledged(handle: Callable[[str], dict[str, Any]]) -> Callable[..., dict[str, Any]]:
-    """The handler of an event whose payload is `{eventId}` or a bare id; it acknowledges."""
+    def leave_queue(self, sid: str, payload: dict[str, Any]) -> dict[str, Any]:
+        """Give the place up, and be told no more."""
+        self._leave(sid, events.queue(payload["eventId"]))
+        self._waiting_room.leave(self._user(sid), payload["eventId"])
+        return {}
 
-    @wraps(handle)
-    def handler(payload: object = None, *_: object) -> dict[str, Any]:
+    def join_seats(self, sid: str, payload: dict[str, Any]) -> dict[str, Any]:
+        """Be told of an event's seats; the answer has those that are not available now, unless
+        their version is the one that the client says it has."""
+        event_id = payload["eventId"]
+        self._events.read(event_id)
+        self._join(sid, events.seats(event_id))
+        seats = self._watches.seats(event_id)
+        if payload.get("version") == seats["version"]:
+            del seats["seats"]
+        return seats
+
+    def choose_seats(self, sid: str, payload: dict[str, Any]) -> dict[str, Any]:
+        """Show others what one has chosen and not yet taken."""
+        event_id, chosen = payload["eventId"], payload["seats"]
+        client = self._rooms.client(sid)
+        if events.seats(event_id) not in client.rooms:
+            raise NotInRoom
+        holder = hashlib.blake2b(
+            f"{event_id}:{client.user_id}".encode(), digest_size=8, key=self._secret
+        )
+        self._announcer.seat_update(event_id, holder.hexdigest(), chosen, sender=sid)
+        self._remember(client, chosen)
+        return {}
+
+    def acknowledged(self, schema: Schema, handle: Handle) -> Callable[..., dict[str, Any]]:
+        """The handler of an event: checks what was sent, and answers also what was refused."""
+
+        @wraps(handle)
+        def handler(payload: object = None, *_: object) -> dict[str, Any]:
+            sid = _sid()
+            try:
+                self._count(sid)
+                return {"success": True, **handle(sid, _load(schema, payload))}
+            except ServiceError as error:
+                return _problem(error)
+            except Gone:
+                return {}
+            except Exception:
+                log.exception("unhandled", extra={"event": handle.__name__})
+                text = sentence("INTERNAL_ERROR", _language())
+                return {"success": False, "error": text, "message": text, "code": "INTERNAL_ERROR"}
+
+        return handler
+
+    def _count(self, sid: str) -> None:
+        """Raise RateLimited for a socket that sends more than a person can."""
+        client, now = self._rooms.client(sid), time.monotonic()
+        client.messages = max(0.0, client.messages - (now - client.heard_at) * PER_SECOND) + 1
+        client.heard_at = now
+        if client.messages > BURST:
+            raise RateLimited
+
+    def _user(self, sid: str) -> str:
+        return self._rooms.client(sid).user_id
+
+    def _join(self, sid: str, room: str) -> None:
+        client = self._rooms.client(sid)
+        if room not in client.rooms and len(client.rooms) >= MOST_ROOMS:
+            raise TooManyRooms(limit=MOST_ROOMS)
+        self._rooms.join(sid, room)
+        self._remember(client)
+
+    def _leave(self, sid: str, room: str) -> None:
+        self._rooms.leave(sid, room)
+        self._remember(self._rooms.client(sid))
+
+    def _remember(self, client: Client, chosen: list[str] | None = None) -> None:
+        if chosen is not None:
+            client.chosen = chosen
         try:
-            return {"success": True, **handle(_event_id(payload))}
-        except ServiceError as error:
-            return _error(error)
-        except Exception:
-            log.exception("unhandled")
-            text = sentence("INTERNAL_ERROR", _language())
-            return {"success": False, "error": text, "message": text, "code": "INTERNAL_ERROR"}
+            self._sessions.write(client.user_id, Session(client.rooms, client.chosen))
+        except RedisUnavailable:
+            log.warning("session not kept")
 
-    return handler
+    def _restore(self, sid: str) -> None:
+        """Bring a person who connects again back to the rooms of the last hour."""
+        try:
+            client = self._rooms.client(sid)
+            session = self._sessions.read(client.user_id)
+            if session is None:
+                return
+            for room in session.rooms[-MOST_ROOMS:]:
+                self._rooms.join(sid, room)
+                kind, _, event_id = room.partition(":")
+                if kind == "event":
+                    self._presence.joined(event_id)
+            client.chosen = session.selected_seats
+            self._rooms.send(events.session_restored(sid, client.rooms, client.chosen))
+        except (Gone, RedisUnavailable):
+            log.info("session not restored")
 
 
-def _event_id(payload: object) -> str:
-    event_id = payload.get("eventId") if isinstance(payload, Mapping) else payload
-    if not isinstance(event_id, str) or not UUID_PATTERN.fullmatch(event_id):
-        raise InvalidInput({"eventId": ["Not a valid UUID."]})
-    return event_id.lower()
+class _Json:
+    """What Socket.IO calls to read and write JSON."""
+
+    loads = staticmethod(orjson.loads)
+
+    @staticmethod
+    def dumps(value: object, **_: object) -> str:
+        return orjson.dumps(value).decode()
 
 
-def _error(error: ServiceError) -> dict[str, Any]:
+def _load(schema: Schema, payload: object) -> dict[str, Any]:
+    """The checked payload: an object, or a bare event id. Raises InvalidInput."""
+    if not isinstance(payload, Mapping):
+        payload = {"eventId": payload}
+    try:
+        if len(orjson.dumps(payload)) > LARGEST_PAYLOAD:
+            raise InvalidInput({"payload": [f"At most {LARGEST_PAYLOAD} bytes."]})
+        loaded: dict[str, Any] = schema.load(payload)
+    except (ValidationError, orjson.JSONEncodeError) as error:
+        faults = error.normalized_messages() if isinstance(error, ValidationError) else None
+        raise InvalidInput(faults) from error
+    return loaded
+
+
+def _problem(error: ServiceError) -> dict[str, Any]:
     text = sentence(error.message or error.code, _language(), **error.values)
-    answer = {"success": False, "error": text, "message": text, "code": error.code}
-    return answer | ({"details": error.details} if error.details else {})
+    problem = {"success": False, "error": text, "message": text, "code": error.code}
+    return problem | ({"details": error.details} if error.details else {})
 
 
-def _language() -> Any:
+def _language() -> Language:
     return preferred_language(request.headers.get("Accept-Language", ""))
 
 

@@ -40,8 +40,11 @@ class Worker(GeventWorker):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._idle: dict[_Idle, Any] = {}
+        self._stopping = False
+        self.on_drain: Callable[[], None] = lambda: None
+        """Called when the worker is told to stop; when it returns, no connection is taken any more
+        and `on_stop` is called, while requests in flight are still served."""
         self.on_stop: Callable[[], None] = lambda: None
-        """Called once, in a greenlet, when the worker is told to stop."""
 
     def timeout_ctx(self) -> _Idle:  # type: ignore[override] # the stubs say None
         """The wait for the next request of a connection, behind everyone who is ready now.
@@ -92,10 +95,17 @@ class Worker(GeventWorker):
                 pass
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """SIGTERM: let the loop in `run` end, and close what is idle until it has."""
-        super().handle_exit(sig, frame)
-        gevent.spawn(self._close_idle)
+        """SIGTERM, perhaps not the first."""
+        if not self._stopping:
+            self._stopping = True
+            gevent.spawn(self._wind_down)
+
+    def _wind_down(self) -> None:
+        """Let the loop in `run` end, and close what is idle until it has."""
+        self.on_drain()
+        self.alive = False
         gevent.spawn(self.on_stop)
+        self._close_idle()
 
     def _close_idle(self) -> None:
         loop = gevent.get_hub().loop

@@ -9,6 +9,7 @@ from ticket_service.blueprints.answers import private, respond, services
 from ticket_service.blueprints.requests import Blueprint
 from ticket_service.blueprints.schemas.health import Alive, Ready
 from ticket_service.exchange import json_answer
+from ticket_service.services.health import Readiness
 
 blueprint = Blueprint("health", __name__, url_prefix="/health", description=__doc__)
 
@@ -33,15 +34,23 @@ def _alive() -> Response:
 
 @blueprint.route("/ready")
 @blueprint.response(200, Ready)
-@blueprint.alt_response(503, schema=Ready, description="PostgreSQL does not answer")
+@blueprint.alt_response(503, schema=Ready, description="PostgreSQL does not answer, or stopping")
 def get_ready() -> Response:
     """See that requests can be served: send none when they cannot"""
     ready = services().health.readiness()
-    status = "ok" if ready.postgres and ready.redis else "degraded"
     body = {
-        "status": status if ready.postgres else "unavailable",
+        "status": _status(ready),
         "postgres": "ok" if ready.postgres else "unavailable",
         "redis": "ok" if ready.redis else "unavailable",
     }
-    headers = [] if ready.postgres else [("Retry-After", "1")]
-    return respond(json_answer(orjson.dumps(body), 200 if ready.postgres else 503, headers))
+    serving = ready.postgres and not ready.stopping
+    headers = [] if serving else [("Retry-After", "1")]
+    return respond(json_answer(orjson.dumps(body), 200 if serving else 503, headers))
+
+
+def _status(ready: Readiness) -> str:
+    if ready.stopping:
+        return "stopping"
+    if not ready.postgres:
+        return "unavailable"
+    return "ok" if ready.redis else "degraded"

@@ -1,17 +1,36 @@
-"""Tells browsers what happened, on whatever instance they are. Called after the fact."""
+"""Tells browsers what happened, on whatever instance they are.
+
+The methods are for the services, to be called after the commit; they raise nothing and never wait.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
+
 from ticket_service.realtime import events
-from ticket_service.realtime.events import Told
-from ticket_service.realtime.rooms import NAMESPACE, Rooms
+from ticket_service.realtime.bus import Bus
+from ticket_service.realtime.events import ALIASES, Told
+from ticket_service.realtime.rooms import Rooms
 
 
 class Announcer:
-    """Raises nothing: who was not told finds out when he asks."""
+    """What is said, and to whom."""
 
-    def __init__(self, rooms: Rooms) -> None:
+    def __init__(self, bus: Bus, rooms: Rooms, *, aliases: bool) -> None:
+        self._bus = bus
         self._rooms = rooms
+        self._aliases = aliases
+        bus.on("tell", self._heard)
+        bus.on("admitted", self._admitted)
+
+    def seats_changed(self, event_id: str, seat_ids: Iterable[str], status: str) -> None:
+        """Seats have this status now (services/watch.py tells those who look at them)."""
+        self._bus.publish("seats", eventId=event_id, seats=dict.fromkeys(seat_ids, status))
+
+    def stock_changed(self, event_id: str) -> None:
+        """The stock of an event is another now (services/watch.py reads it)."""
+        self._bus.publish("stock", eventId=event_id)
 
     def queue_updated(self, event_id: str, waiting: int, inside: int, threshold: int) -> None:
         """Tell those who look at a waiting room how long the line is."""
@@ -21,5 +40,30 @@ class Announcer:
         """Tell those who look at a waiting room that everyone was sent away."""
         self._tell(events.queue_cleared(event_id))
 
-    def _tell(self, told: Told) -> None:
-        self._rooms.emit(told.name, told.payload, namespace=NAMESPACE, room=told.room)
+    def room_info(self, event_id: str, people: int) -> None:
+        """Tell those who look at an event how many they are."""
+        self._tell(events.room_info(event_id, people))
+
+    def seat_update(self, event_id: str, holder: str, chosen: list[str], *, sender: str) -> None:
+        """Tell those who choose seats what someone else, at the socket `sender`, has chosen."""
+        self._tell(events.seat_update(event_id, holder, chosen), skip=sender)
+
+    def here(self, told: Told, *, skip: str | None = None) -> None:
+        """Tell those of this instance, under the event's name and its alias; may take long."""
+        self._rooms.send(told, skip=skip)
+        if self._aliases and told.name in ALIASES:
+            self._rooms.send(told._replace(name=ALIASES[told.name]))
+
+    def _tell(self, told: Told, *, skip: str | None = None) -> None:
+        self._bus.publish("tell", name=told.name, room=told.room, payload=told.payload, skip=skip)
+
+    def _heard(self, message: dict[str, Any]) -> None:
+        if self._rooms.occupied(message["room"]):
+            told = Told(message["name"], message["room"], message["payload"])
+            self.here(told, skip=message["skip"])
+
+    def _admitted(self, message: dict[str, Any]) -> None:
+        """Those of the admitted who have a socket here."""
+        for user_id in message["userIds"]:
+            if self._rooms.occupied(events.person(user_id)):
+                self.here(events.queue_entry_allowed(message["eventId"], user_id))

@@ -21,6 +21,16 @@ def person(user_id: str) -> str:
     return f"user:{user_id}"
 
 
+def event(event_id: str) -> str:
+    """The room of those who look at an event."""
+    return f"event:{event_id}"
+
+
+def seats(event_id: str) -> str:
+    """The room of those who choose seats of an event."""
+    return f"seats:{event_id}"
+
+
 def queue(event_id: str) -> str:
     """The room of those who look at an event's waiting room."""
     return f"queue:{event_id}"
@@ -39,7 +49,7 @@ def queue_updated(event_id: str, waiting: int, inside: int, threshold: int) -> T
         "queueSize": waiting,
         "currentUsers": inside,
         "threshold": threshold,
-        "timestamp": _now(),
+        "timestamp": now(),
     }
     return Told("queue-updated", queue(event_id), payload)
 
@@ -50,5 +60,52 @@ def queue_cleared(event_id: str) -> Told:
     return Told("queue-cleared", queue(event_id), payload)
 
 
-def _now() -> str:
+def room_info(event_id: str, people: int) -> Told:
+    """How many people look at an event, on all instances."""
+    return Told("room-info", event(event_id), {"eventId": event_id, "userCount": people})
+
+
+def seat_changed(event_id: str, seat_id: str, status: str) -> Told:
+    """A seat was taken, paid for, or given back; `status` is as in the seat map."""
+    name = "seat-released" if status == "available" else "seat-locked"
+    payload = {"eventId": event_id, "seatId": seat_id, "status": status, "timestamp": now()}
+    return Told(name, seats(event_id), payload)
+
+
+def seat_update(event_id: str, holder: str, chosen: list[str]) -> Told:
+    """What someone has chosen and not yet taken; `holder` stands for him in this event."""
+    payload = {"eventId": event_id, "holder": holder, "seats": chosen}
+    return Told("seat-update", seats(event_id), payload)
+
+
+def ticket_updated(event_id: str, ticket_type_id: str, available: int, total: int) -> Told:
+    """How many tickets of a type are left."""
+    payload = {
+        "eventId": event_id,
+        "ticketTypeId": ticket_type_id,
+        "availableQuantity": available,
+        "totalQuantity": total,
+        "timestamp": now(),
+    }
+    return Told("ticket-updated", event(event_id), payload)
+
+
+def session_restored(sid: str, rooms: list[str], chosen: list[str]) -> Told:
+    """To a socket that is in these rooms again; the last one of each kind is named."""
+    last = dict(room.split(":", 1) for room in rooms)
+    payload = {
+        "eventId": last.get("event"),
+        "queueEventId": last.get("queue"),
+        "seatEventId": last.get("seats"),
+        "selectedSeats": chosen,
+    }
+    return Told("session-restored", sid, payload)
+
+
+ALIASES = {"seat-locked": "seat-selected", "seat-released": "seats-released"}
+"""The names under which today's browser code listens."""
+
+
+def now() -> str:
+    """The moment, as the wire shows it."""
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

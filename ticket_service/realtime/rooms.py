@@ -1,86 +1,136 @@
-"""The Socket.IO rooms of this instance, joined with those of all others through Redis."""
+"""The Socket.IO rooms of this instance: who is in them, and sending to all of one at once."""
 
 from __future__ import annotations
 
-import logging
-from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
+import gevent
 import orjson
-from socketio.pubsub_manager import PubSubManager
+from engineio.packet import MESSAGE, Packet
+from gevent.lock import BoundedSemaphore
+from socketio.manager import Manager
 
-from ticket_service.realtime.events import person, queue, queue_entry_allowed
-from ticket_service.stores import keys
-from ticket_service.stores.redis import Redis, RedisUnavailable
+from ticket_service.realtime.events import Told, person
+from ticket_service.realtime.websocket import text_frame
 
 NAMESPACE = "/"
 
-log = logging.getLogger(__name__)
+TURN = 200
+"""Sockets that are sent to before others get their turn."""
+
+MOST_QUEUED = 1_000
+"""Packets that wait for a polling client; then it is dropped."""
 
 
-class Rooms(PubSubManager):  # type: ignore[misc] # python-socketio has no types
-    """python-socketio's manager on our own Redis connections.
+@dataclass(slots=True)
+class Client:
+    """A connected socket."""
 
-    Its own RedisManager waits without end for a Redis that hangs, and up to a minute before it
-    listens again to one that was restarted.
-    """
+    user_id: str
+    expires_at: float
+    """When its token ends, seconds since the epoch."""
+    rooms: list[str] = field(default_factory=list)
+    """Those that it joined, in this order."""
+    chosen: list[str] = field(default_factory=list)
+    """The seats that this person has chosen and not yet taken."""
+    messages: float = 0.0
+    """How many it has sent of late; `heard_at`: when it sent the last one."""
+    heard_at: float = 0.0
 
-    name = "redis"
 
-    def __init__(self, redis: Redis) -> None:
-        super().__init__(channel=keys.SOCKETS, logger=log)
-        self._redis = redis
-        self._people: dict[str, str] = {}
+class Gone(Exception):
+    """The socket was closed meanwhile."""
 
-    def arrived(self, sid: str, user_id: str) -> None:
+
+class Rooms(Manager):  # type: ignore[misc] # python-socketio has no types
+    """python-socketio's manager, which knows whose sockets there are."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.clients: dict[str, Client] = {}
+        self._sending = BoundedSemaphore(1)
+
+    def arrived(self, sid: str, client: Client) -> None:
         """Remember whose socket this is, so that it hears what is for this person only."""
-        self._people[sid] = user_id
-        self.enter_room(sid, NAMESPACE, person(user_id))
+        self.clients[sid] = client
+        self.enter_room(sid, NAMESPACE, person(client.user_id))
 
-    def user_of(self, sid: str) -> str:
-        """The user id of a socket that has arrived and is not gone."""
-        return self._people[sid]
+    def gone(self, sid: str) -> Client | None:
+        """Forget a socket; python-socketio takes it out of its rooms."""
+        return self.clients.pop(sid, None)
 
-    def gone(self, sid: str) -> None:
-        """Forget a socket."""
-        self._people.pop(sid, None)
-
-    def watchers(self) -> dict[str, list[str]]:
-        """Who has a socket on this instance in an event's queue room: user ids by event id."""
-        prefix = queue("")
-        found: dict[str, list[str]] = defaultdict(list)
-        for room, sockets in self.rooms.get(NAMESPACE, {}).items():
-            if room is not None and room.startswith(prefix):
-                users = {self._people[sid] for sid in sockets if sid in self._people}
-                found[room.removeprefix(prefix)] += users
-        return found
-
-    def _publish(self, data: dict[str, Any]) -> None:
-        """Tell the other instances. A failure is logged, and never that of a request."""
+    def client(self, sid: str) -> Client:
+        """Whose socket this is. Raises Gone."""
         try:
-            self._redis.command("PUBLISH", self.channel, orjson.dumps(data).decode())
-        except RedisUnavailable:
-            log.warning("not announced", extra={"event": data.get("event")})
+            return self.clients[sid]
+        except KeyError as error:
+            raise Gone from error
 
-    def _listen(self) -> Iterator[dict[str, Any]]:
-        """What other instances and scripts say, as python-socketio's messages."""
-        for channel, text in self._redis.listen(self.channel, keys.ADMITTED):
-            message = orjson.loads(text)
-            if channel == keys.ADMITTED:
-                yield from self._admitted(message["eventId"], message["userIds"])
+    def join(self, sid: str, room: str) -> None:
+        """Put a socket into a room, where it may be already. Raises Gone."""
+        client = self.client(sid)
+        if room not in client.rooms:
+            client.rooms.append(room)
+        self.enter_room(sid, NAMESPACE, room)
+
+    def leave(self, sid: str, room: str) -> None:
+        """Take a socket out of a room; harmless where it is not in it. Raises Gone."""
+        client = self.client(sid)
+        if room in client.rooms:
+            client.rooms.remove(room)
+        self.leave_room(sid, NAMESPACE, room)
+
+    def occupied(self, room: str) -> bool:
+        """Whether a socket of this instance is in the room."""
+        return room in self.rooms.get(NAMESPACE, {})
+
+    def ids(self, prefix: str) -> set[str]:
+        """The rest of the name of each room that begins so and is occupied."""
+        names = self.rooms.get(NAMESPACE, {})
+        return {name.removeprefix(prefix) for name in names if name and name.startswith(prefix)}
+
+    def people(self, prefix: str) -> dict[str, set[str]]:
+        """Who is in the rooms whose name begins so: user ids by the rest of the name."""
+        return {rest: self._users(prefix + rest) for rest in self.ids(prefix)}
+
+    def _users(self, room: str) -> set[str]:
+        clients = (self.clients.get(sid) for sid in self.rooms[NAMESPACE][room])
+        return {client.user_id for client in clients if client}
+
+    def expired(self, now: float) -> list[str]:
+        """The sockets whose token has ended."""
+        return [sid for sid, client in self.clients.items() if client.expires_at <= now]
+
+    def send(self, told: Told, *, skip: str | None = None) -> None:
+        """Send an event to everyone in a room of this instance, but to the socket `skip`.
+
+        In a large room others have their turn in between, but for other events, which wait: so all
+        arrive in order.
+        """
+        with self._sending:
+            self._send(told, skip)
+
+    def _send(self, told: Told, skip: str | None) -> None:
+        text = "2" + orjson.dumps([told.name, told.payload]).decode()  # 2: an event (Socket.IO)
+        packet = Packet(MESSAGE, text)
+        frame = text_frame(b"4" + text.encode())  # 4: a message (Engine.IO)
+        for number, socket in enumerate(self._sockets(told.room, skip), start=1):
+            websocket = getattr(socket, "websocket", None)
+            # Past the queue, unless something in it must go first.
+            if websocket is not None and socket.upgraded and socket.queue.empty():
+                websocket.push(frame)
+            elif socket.queue.qsize() < MOST_QUEUED:
+                socket.send(packet)
             else:
-                yield message
+                socket.close(wait=False, abort=True)
+            if number % TURN == 0:
+                gevent.sleep(0)
 
-    def _admitted(self, event_id: str, user_ids: list[str]) -> Iterator[dict[str, Any]]:
-        """Those of the admitted who have a socket here."""
-        for user_id in user_ids:
-            told = queue_entry_allowed(event_id, user_id)
-            if told.room in self.rooms.get(NAMESPACE, {}):
-                yield {
-                    "method": "emit",
-                    "event": told.name,
-                    "data": [told.payload],
-                    "namespace": NAMESPACE,
-                    "room": told.room,
-                }
+    def _sockets(self, room: str, skip: str | None) -> Iterator[Any]:
+        engine = self.server.eio
+        for sid, engine_sid in list(self.rooms.get(NAMESPACE, {}).get(room, {}).items()):
+            socket = engine.sockets.get(engine_sid)
+            if sid != skip and socket is not None and not socket.closed:
+                yield socket

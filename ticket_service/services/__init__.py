@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from ticket_service.config import Settings
 from ticket_service.realtime.announcer import Announcer
+from ticket_service.realtime.bus import Bus
+from ticket_service.realtime.presence import Presence
 from ticket_service.realtime.rooms import Rooms
 from ticket_service.services.catalogue import Catalogue
 from ticket_service.services.event_info import EventInfos
@@ -16,10 +18,13 @@ from ticket_service.services.seat_map import SeatMaps
 from ticket_service.services.seats import Seats
 from ticket_service.services.tickets import Tickets
 from ticket_service.services.waiting_room import WaitingRoom
+from ticket_service.services.watch import Watches
 from ticket_service.stores.documents import Documents
 from ticket_service.stores.locks import SeatLocks
 from ticket_service.stores.postgres import Postgres
+from ticket_service.stores.present import Present
 from ticket_service.stores.redis import Redis
+from ticket_service.stores.sessions import Sessions
 from ticket_service.stores.versions import Versions
 from ticket_service.stores.waiting_lines import QueueRules, WaitingLines
 
@@ -28,14 +33,20 @@ from ticket_service.stores.waiting_lines import QueueRules, WaitingLines
 class Services:
     """All services of one instance, on one pool each of PostgreSQL and Redis."""
 
+    events: EventInfos
     catalogue: Catalogue
     seat_maps: SeatMaps
     seats: Seats
     tickets: Tickets
     reservations: Reservations
     waiting_room: WaitingRoom
-    rooms: Rooms
+    watches: Watches
     health: Health
+    rooms: Rooms
+    bus: Bus
+    announcer: Announcer
+    presence: Presence
+    sessions: Sessions
 
     @classmethod
     def build(cls, settings: Settings) -> Services:
@@ -50,29 +61,38 @@ class Services:
             max_tickets=settings.max_tickets_per_reservation,
             max_live_per_buyer=settings.max_live_tickets_per_buyer,
         )
-        rooms = Rooms(redis)
-        waiting_room = WaitingRoom(
-            EventInfos(postgres),
-            WaitingLines(
-                redis,
-                QueueRules(
-                    threshold=settings.queue_threshold,
-                    ttl_seconds=settings.queue_ttl_seconds,
-                    no_show_seconds=settings.queue_no_show_seconds,
-                    update_seconds=settings.queue_update_seconds,
-                ),
+        events = EventInfos(postgres)
+        rooms = Rooms()
+        bus = Bus(redis)
+        announcer = Announcer(bus, rooms, aliases=settings.socket_aliases)
+        lines = WaitingLines(
+            redis,
+            QueueRules(
+                threshold=settings.queue_threshold,
+                ttl_seconds=settings.queue_ttl_seconds,
+                no_show_seconds=settings.queue_no_show_seconds,
+                update_seconds=settings.update_seconds,
             ),
-            Announcer(rooms),
-            sell_without=settings.sell_without_waiting_room,
+        )
+        waiting_room = WaitingRoom(
+            events, lines, announcer, sell_without=settings.sell_without_waiting_room
         )
         return cls(
+            events=events,
             catalogue=Catalogue(postgres, documents),
             seat_maps=SeatMaps(postgres, documents),
-            seats=Seats(postgres, waiting_room, SeatLocks(redis), rules),
-            tickets=Tickets(postgres, waiting_room, versions, rules),
-            reservations=Reservations(postgres, versions),
+            seats=Seats(postgres, waiting_room, SeatLocks(redis), announcer, rules),
+            tickets=Tickets(postgres, waiting_room, versions, announcer, rules),
+            reservations=Reservations(postgres, versions, announcer),
             waiting_room=waiting_room,
+            watches=Watches(
+                postgres, redis, bus, rooms, announcer, update_seconds=settings.update_seconds
+            ),
             rooms=rooms,
+            bus=bus,
+            announcer=announcer,
+            presence=Presence(Present(redis, settings.update_seconds), rooms, announcer),
+            sessions=Sessions(redis),
             # A pool of its own: a sale that keeps every connection busy is no reason to be
             # taken out of the load balancer.
             health=Health(Postgres(settings.database_url, settings.db_schema, 1), redis),

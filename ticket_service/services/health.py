@@ -13,10 +13,11 @@ _ANSWER = Script(answer="SELECT 1")
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """Which dependencies answer."""
+    """Which dependencies answer, and whether this instance is about to stop."""
 
     postgres: bool
     redis: bool
+    stopping: bool
 
 
 class Health:
@@ -25,10 +26,12 @@ class Health:
     def __init__(self, postgres: Postgres, redis: Redis) -> None:
         self._postgres = postgres
         self._redis = redis
+        self.stopping = False
+        """Set when the instance is told to stop: it is to get no new connections."""
 
     def readiness(self) -> Readiness:
         """Ask PostgreSQL and Redis now; raises nothing."""
-        return Readiness(postgres=self._postgres_answers(), redis=self._redis_answers())
+        return Readiness(self._postgres_answers(), self._redis_answers(), self.stopping)
 
     def _postgres_answers(self) -> bool:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ticket_service.errors import AlreadyCancelled, ReservationExpired, ReservationNotFound
+from ticket_service.realtime.announcer import Announcer
 from ticket_service.services.sql import ended, iso, status
 from ticket_service.stores.postgres import Postgres, Script
 from ticket_service.stores.versions import Versions
@@ -131,7 +132,12 @@ _GIVE_BACK = f"""
         ) returned
         WHERE t.id = returned.ticket_type_id
     )
-    SELECT code, event_id::text FROM verdict
+    SELECT code, event_id::text,
+           ARRAY(SELECT i.seat_id::text FROM reservation_items i
+                 WHERE i.reservation_id = verdict.id AND i.seat_id IS NOT NULL),
+           EXISTS (SELECT FROM reservation_items i
+                   WHERE i.reservation_id = verdict.id AND i.ticket_type_id IS NOT NULL)
+    FROM verdict
 """
 
 CANCEL = Script(
@@ -145,8 +151,9 @@ CANCEL = Script(
 class Reservations:
     """Reads return JSON as bytes, as the wire shows it. All raise ServiceUnavailable."""
 
-    def __init__(self, postgres: Postgres, versions: Versions) -> None:
+    def __init__(self, postgres: Postgres, versions: Versions, announcer: Announcer) -> None:
         self._postgres = postgres
+        self._announcer = announcer
         self._versions = versions
 
     def mine(self, buyer_id: str, page: int, limit: int) -> bytes:
@@ -171,13 +178,17 @@ class Reservations:
         )
         if not rows:
             raise ReservationNotFound
-        [(verdict, event_id)] = rows
+        [(verdict, event_id, seat_ids, has_tickets)] = rows
         if verdict == "ALREADY_CANCELLED":
             raise AlreadyCancelled
         if verdict == "RESERVATION_EXPIRED":
             raise ReservationExpired
         if event_id is not None:
             self._versions.change(event_id)
+            if seat_ids:
+                self._announcer.seats_changed(event_id, seat_ids, "available")
+            if has_tickets:
+                self._announcer.stock_changed(event_id)
 
     def _json(self, query: Script, **parameters: str | int) -> bytes:
         rows = self._postgres.transaction(query, parameters)

@@ -39,7 +39,7 @@ _SEATS = Script(
 )
 
 # Sorting five thousand seats by section would take ten times as long.
-_TAKEN = Script(
+TAKEN = Script(
     taken_seats="""
     SELECT count(*),
            coalesce(string_agg(id || left(status, 1), '') FILTER (WHERE status <> 'available'), '')
@@ -49,7 +49,7 @@ _TAKEN = Script(
 
 _ID_LENGTH = 36
 
-# By the first letter that _SEATS and _TAKEN read: the end of a seat's JSON.
+# By the first letter that _SEATS and TAKEN read: the end of a seat's JSON.
 _ENDS = {
     "a": b'"available"}',
     "l": b'"locked"}',
@@ -77,7 +77,7 @@ class SeatMaps:
     def _load(self, event_id: str) -> bytes:
         seat_map = self._maps.get(event_id)
         if seat_map is not None and time.monotonic() - seat_map.read_at < LAYOUT_MAX_AGE:
-            [(count, taken)] = self._postgres.transaction(_TAKEN, {"event_id": event_id})
+            [(count, taken)] = self._postgres.transaction(TAKEN, {"event_id": event_id})
             if seat_map.update(count, taken):
                 return seat_map.body()
         seat_map = self._maps[event_id] = self._read_whole(event_id)
@@ -92,6 +92,14 @@ class SeatMaps:
             raise SeatSelectionUnavailable
         seats = self._postgres.transaction(_SEATS, {"event_id": event_id})
         return _SeatMap(event_id, title, layout, seats)
+
+
+def split_taken(taken: str) -> dict[str, str]:
+    """The seats that TAKEN gives: the first letter of its status by the id of each."""
+    return {
+        taken[start : start + _ID_LENGTH]: taken[start + _ID_LENGTH]
+        for start in range(0, len(taken), _ID_LENGTH + 1)
+    }
 
 
 class _SeatMap:
@@ -133,11 +141,7 @@ class _SeatMap:
 
         False when the event has other seats than before; the map must then be read anew.
         """
-        width = _ID_LENGTH + 1
-        now = {
-            taken[start : start + _ID_LENGTH]: taken[start + _ID_LENGTH]
-            for start in range(0, len(taken), width)
-        }
+        now = split_taken(taken)
         changed = {seat_id for seat_id, _ in now.items() ^ self._taken.items()}
         if count != len(self._pieces) or not changed <= self._positions.keys():
             return False

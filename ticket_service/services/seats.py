@@ -14,6 +14,7 @@ from ticket_service.errors import (
     ServiceError,
     ServiceUnavailable,
 )
+from ticket_service.realtime.announcer import Announcer
 from ticket_service.services.holds import (
     CIRCUMSTANCES,
     LOCK_BUYER,
@@ -102,10 +103,16 @@ class Seats:
     """Holds chosen seats for a buyer."""
 
     def __init__(
-        self, postgres: Postgres, waiting_room: WaitingRoom, locks: SeatLocks, rules: HoldRules
+        self,
+        postgres: Postgres,
+        waiting_room: WaitingRoom,
+        locks: SeatLocks,
+        announcer: Announcer,
+        rules: HoldRules,
     ) -> None:
         self._postgres = postgres
         self._waiting_room = waiting_room
+        self._announcer = announcer
         self._locks = locks
         self._rules = rules
 
@@ -131,7 +138,7 @@ class Seats:
             raise
         changed = True  # unless refused: a connection that broke may have committed
         try:
-            return self._hold(request, seat_ids)
+            reservation = self._hold(request, seat_ids)
         except ServiceUnavailable:
             raise
         except ServiceError:
@@ -139,6 +146,10 @@ class Seats:
             raise
         finally:
             self._unlock(request, seat_ids, changed=changed)
+        if reservation is None:
+            return self._first(request, seat_ids)
+        self._announcer.seats_changed(event_id, seat_ids, "locked")
+        return reservation
 
     def _check_count(self, seat_ids: list[str]) -> None:
         limit = self._rules.max_seats
@@ -154,7 +165,8 @@ class Seats:
             message = "version not changed" if changed else "seat locks not freed"
             log.warning(message, extra={"event_id": request.event_id})
 
-    def _hold(self, request: HoldRequest, seat_ids: list[str]) -> dict[str, Any]:
+    def _hold(self, request: HoldRequest, seat_ids: list[str]) -> dict[str, Any] | None:
+        """The new reservation; None for a repeat."""
         parameters = request.parameters(self._rules) | {"seat_ids": seat_ids}
         try:
             verdict, taken, amount, expires_at, seats = run_hold(
@@ -163,7 +175,7 @@ class Seats:
         except RowLocked as error:
             raise SeatLocked from error
         if verdict == "REPEATED":
-            return self._first(request, seat_ids)
+            return None
         if verdict == "SEAT_NOT_FOUND":
             raise SeatNotFound
         if verdict == "SEAT_ALREADY_RESERVED":

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ticket_service.errors import InvalidInput, QueueRequired, TicketsSoldOut, TicketTypeNotFound
+from ticket_service.realtime.announcer import Announcer
 from ticket_service.services.holds import (
     CIRCUMSTANCES,
     LOCK_BUYER,
@@ -106,10 +107,12 @@ class Tickets:
         postgres: Postgres,
         waiting_room: WaitingRoom,
         versions: Versions,
+        announcer: Announcer,
         rules: HoldRules,
     ) -> None:
         self._postgres = postgres
         self._waiting_room = waiting_room
+        self._announcer = announcer
         self._versions = versions
         self._rules = rules
 
@@ -136,7 +139,11 @@ class Tickets:
                 return self._first(request, quantities)
             raise
         with self._versions.changing(event_id):
-            return self._hold(request, quantities)
+            reservation = self._hold(request, quantities)
+        if reservation is None:
+            return self._first(request, quantities)
+        self._announcer.stock_changed(event_id)
+        return reservation
 
     def _merge(self, items: Iterable[tuple[str, int]]) -> Counter[str]:
         quantities: Counter[str] = Counter()
@@ -149,7 +156,8 @@ class Tickets:
             raise InvalidInput({"items": [f"Choose 1 to {limit} tickets of a type."]})
         return quantities
 
-    def _hold(self, request: HoldRequest, quantities: Counter[str]) -> dict[str, Any]:
+    def _hold(self, request: HoldRequest, quantities: Counter[str]) -> dict[str, Any] | None:
+        """The new reservation; None for a repeat."""
         parameters = request.parameters(self._rules) | {
             "ticket_type_ids": list(quantities.keys()),
             "quantities": list(quantities.values()),
@@ -158,7 +166,7 @@ class Tickets:
             self._postgres, HOLD_TICKETS, request, parameters
         )
         if verdict == "REPEATED":
-            return self._first(request, quantities)
+            return None
         if verdict == "TICKET_TYPE_NOT_FOUND":
             raise TicketTypeNotFound
         if verdict == "TICKETS_SOLD_OUT":

@@ -25,5 +25,22 @@ WAITING_LINES = "ticket:waiting-lines"
 ADMITTED = "ticket:admitted"
 """The channel on which all instances hear who was admitted."""
 
-SOCKETS = "ticket:sockets"
-"""The channel on which instances tell each other what to send to their sockets."""
+BUS = "ticket:bus"
+"""The channel on which instances tell each other what changed."""
+
+
+def present(event_id: str) -> list[str]:
+    """Who looks at an event, in the order of lua/presence.lua; the last is the beginning of the
+    names of one set for each instance."""
+    parts = ("people", "instances", "told", "at:")
+    return [f"ticket:{{{event_id}}}:present:{part}" for part in parts]
+
+
+def watch(event_id: str) -> str:
+    """Whoever holds this looks, this second, at what other programs changed of the event."""
+    return f"ticket:{{{event_id}}}:watch"
+
+
+def session(user_id: str) -> str:
+    """The rooms in which a person was last, and the seats that he had chosen."""
+    return f"ticket:session:{user_id}"

@@ -89,10 +89,11 @@ class Redis:
 
         return self._call(ask)
 
-    def listen(self, *channels: str) -> Iterator[tuple[str, str]]:
+    def listen(self, *channels: str) -> Iterator[tuple[str, str] | None]:
         """What is published on these channels, for ever: pairs of channel and message.
 
-        What is published while Redis is away, or until a second after, is lost.
+        None each time that listening begins: what was published before, or while Redis was away,
+        is lost.
         """
         while True:
             connection = self._connect()
@@ -149,8 +150,8 @@ def _ask(connection: ConnectionInterface, *words: str | int) -> Any:
     return connection.read_response()
 
 
-def _messages(connection: ConnectionInterface) -> Iterator[tuple[str, str]]:
-    """The messages that a subscribed connection receives."""
+def _messages(connection: ConnectionInterface) -> Iterator[tuple[str, str] | None]:
+    """The messages that a subscribing connection receives; None for each channel it has."""
     asked = False
     while True:
         try:
@@ -164,3 +165,5 @@ def _messages(connection: ConnectionInterface) -> Iterator[tuple[str, str]]:
         asked = False
         if kind == "message":
             yield rest[0], rest[1]
+        elif kind == "subscribe":
+            yield None

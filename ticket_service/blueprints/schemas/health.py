@@ -12,7 +12,7 @@ class Alive(Schema):
 
 class Ready(Schema):
     status = fields.String(
-        validate=validate.OneOf(["ok", "degraded", "unavailable"]),
+        validate=validate.OneOf(["ok", "degraded", "unavailable", "stopping"]),
         metadata={"description": "`degraded`: without Redis, slower but safe."},
     )
     postgres = fields.String(validate=validate.OneOf(["ok", "unavailable"]))

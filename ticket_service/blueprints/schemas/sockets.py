@@ -1,0 +1,26 @@
+"""What browsers send over Socket.IO."""
+
+from __future__ import annotations
+
+from marshmallow import EXCLUDE, Schema, fields, validate
+
+from ticket_service.blueprints.schemas.fields import Id
+
+
+class OfEvent(Schema):
+    class Meta:
+        unknown = EXCLUDE  # today's browser code sends more than the contract says
+
+    eventId = Id(required=True)
+
+
+class JoinSeats(OfEvent):
+    version = fields.String(load_default=None, allow_none=True)
+
+
+class SeatSelection(OfEvent):
+    seats = fields.List(
+        fields.String(validate=validate.Length(min=1, max=64)),
+        required=True,
+        validate=validate.Length(max=100),
+    )

@@ -1,0 +1,178 @@
+"""WebSockets for Engine.IO, made for one thing: sending the same few bytes to very many of them.
+
+What engineio has (simple-websocket) runs one greenlet more for each socket, compresses every
+message for every socket anew, and lets a client that does not read hold its sender up for ever.
+Here a frame is made once for a whole room, goes straight to the kernel, and only what the kernel
+does not take at once is kept: for a while, and not without end.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import socket
+import struct
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from typing import Any
+
+import gevent
+from gevent import socket as gevent_socket
+from wsproto.connection import Connection, ConnectionType
+from wsproto.events import CloseConnection, Message, Ping
+from wsproto.frame_protocol import CloseReason
+from wsproto.utilities import ProtocolError
+
+from ticket_service.exchange import Environ
+
+LARGEST_MESSAGE = 100_000
+"""Bytes that a client may send at once; handlers allow far less, and say so."""
+
+MOST_UNSENT = 1_000_000
+"""Bytes kept for a client that does not read; then it is dropped."""
+
+SEND_TIMEOUT = 10.0
+"""Seconds in which a client must take something of what is kept for it; then it is dropped."""
+
+KERNEL_BUFFER = 128 * 1024
+"""Bytes that the kernel keeps for a client; by itself it would take megabytes."""
+
+_MAGIC = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, section 1.3
+
+
+def text_frame(text: bytes) -> bytes:
+    """The frame of a text message from a server: RFC 6455, section 5.2."""
+    size = len(text)
+    if size < 126:
+        return bytes((0x81, size)) + text
+    if size < 65_536:
+        return struct.pack("!BBH", 0x81, 126, size) + text
+    return struct.pack("!BBQ", 0x81, 127, size) + text
+
+
+class WebSocket:
+    """One connection, as engineio wants it: called as a WSGI application, it runs `handler`.
+
+    `wait` is for the one greenlet that reads. `send` and `push` never wait.
+    """
+
+    def __init__(self, handler: Callable[[WebSocket], object], server: object) -> None:
+        self._handler = handler
+        self._connection = Connection(ConnectionType.SERVER)
+        self._socket: Any = None
+        self._unsent: list[bytes] = []
+        self._unsent_bytes = 0
+        self._open = False
+
+    def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
+        """Shake hands and serve until either side closes. Raises StopIteration then, for gunicorn:
+        the connection is not to be used again."""
+        key = environ.get("HTTP_SEC_WEBSOCKET_KEY", "").encode("latin-1")
+        if not key or environ.get("HTTP_SEC_WEBSOCKET_VERSION") != "13":
+            start_response("400 Bad Request", [("Content-Type", "text/plain")])
+            return [b"Not a WebSocket handshake."]
+        self._socket = environ["gunicorn.socket"]
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, KERNEL_BUFFER)
+        self._open = True
+        accept = base64.b64encode(hashlib.sha1(key + _MAGIC, usedforsecurity=False).digest())
+        self.push(
+            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n"
+        )
+        # engineio's socket, so that a room can find the way past its queue.
+        self._handler.__self__.websocket = self  # type: ignore[attr-defined]
+        self._handler(self)
+        raise StopIteration
+
+    def wait(self) -> str | bytes | None:
+        """The next message; None when the connection is at its end."""
+        parts: list[str | bytes] = []
+        size = 0
+        while True:
+            try:
+                for event in self._connection.events():
+                    if isinstance(event, Message):
+                        parts.append(event.data)
+                        size += len(event.data)
+                        if size > LARGEST_MESSAGE:
+                            self._say_goodbye(CloseReason.MESSAGE_TOO_BIG)
+                            return None
+                        if event.message_finished:
+                            return parts[0][:0].join(parts)  # type: ignore[arg-type]
+                    elif isinstance(event, Ping):
+                        self.push(self._connection.send(event.response()))
+                    elif isinstance(event, CloseConnection):
+                        self.push(self._connection.send(event.response()))
+                        return None
+                received = self._socket.recv(65_536)
+                self._connection.receive_data(received or None)
+            except (OSError, ProtocolError):
+                return None
+
+    def send(self, message: str | bytes) -> None:
+        """Send one message of engineio's. Raises OSError when the connection is at its end."""
+        if not self._open:
+            raise OSError
+        if isinstance(message, str):
+            self.push(text_frame(message.encode()))
+        else:
+            self.push(self._connection.send(Message(data=message)))  # nothing of ours is binary
+
+    def push(self, frame: bytes) -> None:
+        """Send bytes as they are, after all that was sent before; keep what the kernel refuses."""
+        if not self._open:
+            return
+        if self._unsent:
+            self._keep(frame)
+            return
+        try:
+            sent = self._socket.send(frame, 0, 0.0)  # gevent: without waiting
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            self._drop()
+            return
+        if sent < len(frame):
+            self._keep(frame[sent:])
+            gevent.spawn(self._flush)
+
+    def close(self) -> None:
+        """Say goodbye and end the connection."""
+        if self._open:
+            self._say_goodbye(CloseReason.NORMAL_CLOSURE)
+            self._drop()
+
+    def _say_goodbye(self, reason: CloseReason) -> None:
+        with suppress(ProtocolError):  # the client was faster
+            self.push(self._connection.send(CloseConnection(reason)))
+
+    def _keep(self, frame: bytes) -> None:
+        self._unsent.append(frame)
+        self._unsent_bytes += len(frame)
+        if self._unsent_bytes > MOST_UNSENT:
+            self._drop()
+
+    def _flush(self) -> None:
+        """Send what was kept. A client that takes nothing for a while is dropped."""
+        while self._unsent and self._open:
+            waiting = b"".join(self._unsent)
+            try:
+                sent = self._socket.send(waiting, 0, SEND_TIMEOUT)
+            except OSError:
+                self._drop()
+                return
+            # What was pushed meanwhile stands behind `waiting`.
+            taken = 0
+            while taken < sent:
+                frame = self._unsent.pop(0)
+                taken += len(frame)
+                if taken > sent:
+                    self._unsent.insert(0, frame[len(frame) - (taken - sent) :])
+            self._unsent_bytes -= sent
+
+    def _drop(self) -> None:
+        """End the connection at once; whoever waits for a message learns of it."""
+        self._open = False
+        self._unsent.clear()
+        with suppress(OSError):
+            self._socket.shutdown(gevent_socket.SHUT_RDWR)
