@@ -12,7 +12,9 @@ from ticket_service.blueprints.requests import IdConverter
 from ticket_service.blueprints.schemas.common import Error
 
 DESCRIPTION = """
-Events, ticket types, seats and reservations.
+Events, ticket types, seats, reservations, and the waiting room in front of them. Buying needs a
+place inside the waiting room: who has none is let in on the spot if there is room and no line, else
+403 `QUEUE_REQUIRED`. Changes are told over Socket.IO (docs/realtime.md).
 
 Every refusal has the shape of the schema `Error`: `code` is for programs, `error` is a sentence for
 people, in Korean or, where `Accept-Language` prefers it, in English. 400 invalid input, 401 log in,
