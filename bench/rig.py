@@ -20,6 +20,10 @@ from dev.servers import servers
 
 GUNICORN = [sys.executable, "-m", "gunicorn"]
 
+OPEN_DOORS = {"QUEUE_THRESHOLD": "10000000", "QUEUE_TTL_SECONDS": "3600"}
+"""Every buyer is new and passes the gate, so there must be room inside for all; and nobody's stay
+or place in line may run out during a run."""
+
 
 @dataclass(frozen=True)
 class Cores:
@@ -82,6 +86,7 @@ def service(folder: Path, cores: Cores, stores: Stores) -> Iterator[Server]:
         "DATABASE_URL": stores.database_url,
         "REDIS_URL": stores.redis_url,
         "PORT": str(port),
+        **OPEN_DOORS,
     }
     with _serving(folder, "service", command, port, "/health", cores, env) as server:
         yield server
