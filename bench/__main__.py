@@ -13,16 +13,20 @@ import signal
 import sys
 import tempfile
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
 import psycopg2
+from redis import Redis, RedisError
 
 from bench import data, machine, report, rig
+from bench.lines import ASKERS, lines
 from bench.load import measure
 from bench.report import Result
 from bench.rig import Cores, Server
 from bench.rows import YARDSTICK, Row, rows, supply
+from bench.scripts import ScriptTime
 from bench.wire import LoadFailed
 from dev.processes import ProcessFailed
 from dev.workspace import STOP_SIGNALS
@@ -34,18 +38,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--seconds", type=float, default=3.0, help="of each measurement")
     parser.add_argument("--rounds", type=int, default=3, help="the table shows their medians")
+    parser.add_argument(
+        "--line",
+        type=int,
+        default=1_000_000,
+        help=f"people in the long line, {ASKERS} at least",
+    )
     arguments = parser.parse_args()
     if sys.platform != "linux":
         sys.exit("make bench: pinning to cores and epoll need Linux.")
     for number in STOP_SIGNALS:
         signal.signal(number, _stop)
     try:
-        sys.exit(run(arguments.seconds, arguments.rounds))
-    except (ConfigError, LoadFailed, ProcessFailed, psycopg2.Error) as error:
+        sys.exit(run(arguments.seconds, arguments.rounds, arguments.line))
+    except (ConfigError, LoadFailed, ProcessFailed, psycopg2.Error, RedisError) as error:
         sys.exit(f"make bench: {error}")
 
 
-def run(seconds: float, rounds: int) -> int:
+def run(seconds: float, rounds: int, people: int) -> int:
     """Measure everything and print it. Returns the exit status."""
     secret = secrets.token_hex(32)
     os.environ.update(ENVIRONMENT="development", DB_SCHEMA="public")
@@ -61,31 +71,48 @@ def run(seconds: float, rounds: int) -> int:
             ceiling = measure(server.port, iter(YARDSTICK.requests()), seconds).rate
         print(f"Load generator: {ceiling:,.0f} requests/s from a server that only answers")
         content = data.load(stores.database_url, supply(seconds) * rounds)
+        redis = stack.enter_context(Redis.from_url(stores.redis_url, decode_responses=True))
+        queued = stack.enter_context(lines(redis, content, people))
         service = stack.enter_context(rig.service(folder, cores, stores))
         yardstick = stack.enter_context(rig.yardstick(folder, cores))
-        table = rows(content, service, secret, seconds)
+        meter = Meter(service, yardstick, redis, seconds)
+        table = rows(content, queued, service, secret, seconds)
         results = []
         for number in range(1, rounds + 1):
             print(f"Round {number} of {rounds}", flush=True)
-            results.append(_round(service, yardstick, table, seconds))
-    print(*report.table(results), *report.remarks(results), sep="\n")
+            results.append(meter.round(table))
+    print(*report.table(results), *report.remarks(results, queued), sep="\n")
     return int(report.faults(results) > 0)
 
 
-def _round(service: Server, constant: Server, table: list[Row], seconds: float) -> list[Result]:
-    """The yardstick, then every row."""
-    yardstick = _measured(constant, YARDSTICK, seconds)
-    others = [_measured(service, row, seconds, yardstick) for row in table]
-    return [yardstick, *others]
+@dataclass(frozen=True)
+class Meter:
+    """What measures, and where."""
 
+    service: Server
+    constant: Server
+    redis: Redis
+    seconds: float
 
-def _measured(server: Server, row: Row, seconds: float, yardstick: Result | None = None) -> Result:
-    requests = iter(row.requests())
-    used = server.cpu_seconds()
-    measurement = measure(server.port, requests, seconds, row.sales)
-    used = server.cpu_seconds() - used
-    rate = yardstick.measurement.rate if yardstick else measurement.rate
-    return Result(row, measurement, cpu=used / measurement.elapsed, ratio=measurement.rate / rate)
+    def round(self, table: list[Row]) -> list[Result]:
+        """The yardstick, then every row."""
+        yardstick = self._measured(self.constant, YARDSTICK)
+        others = [self._measured(self.service, row, yardstick) for row in table]
+        return [yardstick, *others]
+
+    def _measured(self, server: Server, row: Row, yardstick: Result | None = None) -> Result:
+        requests = iter(row.requests())
+        used, scripts = server.cpu_seconds(), ScriptTime.read(self.redis)
+        measurement = measure(server.port, requests, self.seconds, row.sales)
+        used = server.cpu_seconds() - used
+        rate = yardstick.measurement.rate if yardstick else measurement.rate
+        return Result(
+            row,
+            measurement,
+            cpu=used / measurement.elapsed,
+            ratio=measurement.rate / rate,
+            script_us=ScriptTime.read(self.redis).each_since(scripts),
+        )
 
 
 def _stop(number: int, frame: FrameType | None) -> None:

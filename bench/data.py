@@ -47,6 +47,15 @@ _TICKET_TYPE_SQL = """
     RETURNING event_id::text, id::text
 """
 
+# People wait for these, and nobody buys.
+_QUEUED_SQL = """
+    INSERT INTO events (title, event_date, sale_start_date, sale_end_date, status)
+    SELECT title || ', a line of people', event_date, sale_start_date, sale_end_date, status
+    FROM (SELECT * FROM events WHERE status = 'on_sale' ORDER BY id LIMIT 1) e,
+        generate_series(1, 2)
+    RETURNING id::text
+"""
+
 
 class Item(NamedTuple):
     """Something that can be bought."""
@@ -65,6 +74,14 @@ class Data:
     free_seats: list[Item]
     """Seats of other events, one event after the other: a sale is a rush on one of them."""
     ticket_type: Item
+    queued_ids: list[str]
+    """Two events with a line in front of them."""
+
+    @property
+    def event_ids(self) -> list[str]:
+        """Every event that anyone buys or waits for."""
+        sold = {item.event_id for item in (*self.stadium_seats, *self.free_seats)}
+        return [*sold, self.ticket_type.event_id, *self.queued_ids]
 
 
 def load(database_url: str, free_seats: int) -> Data:
@@ -77,6 +94,8 @@ def load(database_url: str, free_seats: int) -> Data:
         seats = sorted(Item(*row) for row in cursor)
         cursor.execute(_TICKET_TYPE_SQL, {"stock": HUGE_STOCK})
         [ticket_type] = [Item(*row) for row in cursor]
+        cursor.execute(_QUEUED_SQL)
+        queued_ids = [event_id for (event_id,) in cursor]
         # Not in the middle of a measurement, when the server would find out by itself.
         cursor.execute("VACUUM ANALYZE")
     return Data(
@@ -84,6 +103,7 @@ def load(database_url: str, free_seats: int) -> Data:
         stadium_seats=seats[:STADIUM_SEATS],
         free_seats=seats[STADIUM_SEATS:],
         ticket_type=ticket_type,
+        queued_ids=queued_ids,
     )
 
 

@@ -7,10 +7,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import median
 
+from bench.lines import Lines
 from bench.load import CONNECTIONS, Measurement
 from bench.rows import Row
 
 MISSED = "must MISSED"
+
+TIMES_MUST, TIMES_AIM = 2.0, 1.2
+"""How many times as long a request may take with a long line as with a short one."""
+
+BYTES_AIM = 300
+"""Memory for each person in line."""
 
 HEADER = (
     "row",
@@ -37,6 +44,8 @@ class Result:
     limit."""
     ratio: float
     """The rate in yardsticks of the same round."""
+    script_us: float
+    """What Redis itself took for a script, microseconds; 0 where none ran."""
 
     @property
     def errors(self) -> Counter[int]:
@@ -49,6 +58,27 @@ class Result:
     def stale(self) -> int:
         """Reads that did not show a sale which had been confirmed before they began."""
         return self.measurement.sales.stale if self.measurement.sales else 0
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How much longer one row's requests take than another's."""
+
+    these: Sequence[Result]
+    those: Sequence[Result]
+
+    @property
+    def times(self) -> float:
+        """The time of these in times of those."""
+        pairs = zip(self.these, self.those, strict=True)
+        return median(that.measurement.rate / this.measurement.rate for this, that in pairs)
+
+    @property
+    def verdict(self) -> str:
+        """What that means."""
+        if self.times <= TIMES_AIM:
+            return "aim reached"
+        return "must reached" if self.times <= TIMES_MUST else MISSED
 
 
 def table(rounds: Sequence[Sequence[Result]]) -> list[str]:
@@ -65,8 +95,8 @@ def table(rounds: Sequence[Sequence[Result]]) -> list[str]:
     ]
 
 
-def remarks(rounds: Sequence[Sequence[Result]]) -> list[str]:
-    """What the table does not show: the spread of Y, the generator, the sales, the errors."""
+def remarks(rounds: Sequence[Sequence[Result]], lines: Lines) -> list[str]:
+    """What the table does not show: the spread of Y, the generator, sales, lines, errors."""
     results = [result for results in rounds for result in results]
     yardsticks = ", ".join(f"{results[0].measurement.rate:,.0f}" for results in rounds)
     busiest = max(result.measurement.generator_cpu for result in results)
@@ -80,6 +110,9 @@ def remarks(rounds: Sequence[Sequence[Result]]) -> list[str]:
         f"{CONNECTIONS} keep-alive connections; the generator used up to {busiest:.0%} of a core",
         f"While seat maps were read, {slowest:.1f} seats a second or more were sold. Of {checked}"
         f" reads that began right after a sale, {stale} did not show it",
+        *map(_sentence, _comparisons(rounds)),
+        f"Redis takes {lines.bytes_each:.0f} bytes for each of {lines.long.people:,} people in line"
+        f" (aim: under {BYTES_AIM})",
         *_errors(results),
         _conclusion(rounds),
     ]
@@ -110,9 +143,32 @@ def _cells(results: Sequence[Result]) -> tuple[str, ...]:
 
 def _conclusion(rounds: Sequence[Sequence[Result]]) -> str:
     verdicts = [_verdict(results[0].row, _ratio(results)) for results in zip(*rounds, strict=True)]
+    verdicts += [comparison.verdict for comparison in _comparisons(rounds)]
     judged = [verdict for verdict in verdicts if verdict]
     reached = len(judged) - judged.count(MISSED)
-    return f"{faults(rounds)} wrong answers; {reached} of {len(judged)} rows reach their must."
+    return f"{faults(rounds)} wrong answers; {reached} of {len(judged)} musts are reached."
+
+
+def _comparisons(rounds: Sequence[Sequence[Result]]) -> list[Comparison]:
+    """Of each row that is held against another one."""
+    found = {results[0].row.name: results for results in zip(*rounds, strict=True)}
+    return [
+        Comparison(results, found[against])
+        for results in found.values()
+        if (against := results[0].row.against)
+    ]
+
+
+def _sentence(comparison: Comparison) -> str:
+    scripts = [
+        median(result.script_us for result in results)
+        for results in (comparison.those, comparison.these)
+    ]
+    return (
+        f"{comparison.these[0].row.name}: {comparison.times:.2f} times as long"
+        f" as {comparison.those[0].row.name} (must {TIMES_MUST}, aim {TIMES_AIM}:"
+        f" {comparison.verdict}); the script alone {scripts[0]:.0f} µs, then {scripts[1]:.0f} µs"
+    )
 
 
 def _verdict(row: Row, ratio: float) -> str:

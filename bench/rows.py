@@ -7,9 +7,10 @@ import math
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice, repeat
+from itertools import cycle, islice, repeat
 
 from bench.data import Data, Item
+from bench.lines import Lines
 from bench.load import WARM_UP
 from bench.rig import Server
 from bench.seller import SALES_PER_SECOND, Sale
@@ -33,6 +34,8 @@ class Row:
     """The only status that counts; any other is an error."""
     sales: Iterator[Sale] | None = None
     """What is sold meanwhile."""
+    against: str | None = None
+    """The name of the row whose time is to be nearly the same."""
 
 
 YARDSTICK = Row("Y: Flask returns a constant", None, None, lambda: repeat(_get("/")))
@@ -43,7 +46,7 @@ def supply(seconds: float) -> int:
     return math.ceil(FASTEST * seconds * (1 + WARM_UP))
 
 
-def rows(data: Data, service: Server, jwt_secret: str, seconds: float) -> list[Row]:
+def rows(data: Data, lines: Lines, service: Server, jwt_secret: str, seconds: float) -> list[Row]:
     """All rows, for measurements of this length."""
     event = f"/api/v1/events/{data.ticket_type.event_id}"
     seat_map = f"/api/v1/seats/events/{data.stadium_id}"
@@ -80,6 +83,38 @@ def rows(data: Data, service: Server, jwt_secret: str, seconds: float) -> list[R
         Row("GET /seats/events/{id}, If-None-Match, none sold", 0.6, 0.9, unchanged, status=304),
         Row("POST /seats/reserve, distinct seats", 0.25, 0.41, seat_holds, status=201),
         Row("POST /reservations, one ticket type", 0.15, 0.3, ticket_holds, status=201),
+        *_queue_rows(data.ticket_type.event_id, lines, jwt_secret),
+    ]
+
+
+def _queue_rows(open_id: str, lines: Lines, jwt_secret: str) -> list[Row]:
+    """People who ask again and again, with the tokens that they came with.
+
+    In front of the event `open_id` nobody waits: whoever asks there is inside.
+    """
+    tokens = [make_token(user_id, "user", jwt_secret) for user_id in lines.askers]
+
+    def check(*event_ids: str) -> Callable[[], Iterable[bytes]]:
+        return lambda: cycle(
+            _post(f"/api/v1/queue/check/{event_id}", {}, token)
+            for token, event_id in zip(tokens, cycle(event_ids), strict=False)
+        )
+
+    def status(event_id: str) -> Callable[[], Iterable[bytes]]:
+        path = f"/api/v1/queue/status/{event_id}"
+        return lambda: cycle(_get(path, f"Authorization: Bearer {token}") for token in tokens)
+
+    def compared(name: str, ask: Callable[[str], Callable[[], Iterable[bytes]]]) -> list[Row]:
+        short, long = (f"{name}, line of {line.people:,}" for line in (lines.short, lines.long))
+        return [
+            Row(short, None, None, ask(lines.short.event_id)),
+            Row(long, None, None, ask(lines.long.event_id), against=short),
+        ]
+
+    return [
+        Row("POST /queue/check, inside or waiting", 0.4, 0.6, check(open_id, lines.short.event_id)),
+        *compared("POST /queue/check", check),
+        *compared("GET /queue/status", status),
     ]
 
 
@@ -89,19 +124,22 @@ def _get(path: str, *headers: str) -> bytes:
 
 def _hold_seat(seat: Item, jwt_secret: str) -> bytes:
     body = {"eventId": seat.event_id, "seatIds": [seat.id]}
-    return _post("/api/v1/seats/reserve", body, jwt_secret)
+    return _post("/api/v1/seats/reserve", body, _new_buyer(jwt_secret))
 
 
 def _hold_ticket(ticket_type: Item, jwt_secret: str) -> bytes:
     items = [{"ticketTypeId": ticket_type.id, "quantity": 1}]
     body = {"eventId": ticket_type.event_id, "items": items}
-    return _post("/api/v1/reservations", body, jwt_secret)
+    return _post("/api/v1/reservations", body, _new_buyer(jwt_secret))
 
 
-def _post(path: str, body: object, jwt_secret: str) -> bytes:
-    """A request of a new buyer."""
+def _new_buyer(jwt_secret: str) -> str:
+    """His token."""
+    return make_token(str(uuid.uuid4()), "user", jwt_secret)
+
+
+def _post(path: str, body: object, token: str) -> bytes:
     content = json.dumps(body)
-    token = make_token(str(uuid.uuid4()), "user", jwt_secret)
     head = [
         f"POST {path} HTTP/1.1",
         "Host: localhost",

@@ -18,6 +18,11 @@ ROWS = [
     "If-None-Match, none sold |",
     "POST /seats/reserve, distinct seats |",
     "POST /reservations, one ticket type |",
+    "POST /queue/check, inside or waiting |",
+    "POST /queue/check, line of 1,000 |",
+    "POST /queue/check, line of 20,000 |",
+    "GET /queue/status, line of 1,000 |",
+    "GET /queue/status, line of 20,000 |",
 ]
 
 
@@ -25,7 +30,7 @@ def test_a_short_run_prints_every_row_and_leaves_nothing_behind():
     mark = str(uuid4())
     own = dict.fromkeys(("DATABASE_URL", "REDIS_URL", "DB_HOST", "REDIS_HOST"), "")
     done = subprocess.run(
-        [sys.executable, "-m", "bench", "--seconds", "0.3", "--rounds", "1"],
+        [sys.executable, "-m", "bench", "--seconds", "0.3", "--rounds", "1", "--line", "20000"],
         cwd=ROOT,
         env={**os.environ, **own, "BENCH_RUN": mark},
         capture_output=True,
