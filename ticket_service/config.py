@@ -77,11 +77,7 @@ def _read(env: Env) -> Settings:
         or _redis_url(env),
         jwt_algorithm=algorithm,
         jwt_key=_jwt_key(env, algorithm, strict=production == "production"),
-        frontend_urls=tuple(
-            url.strip().rstrip("/")
-            for url in env.list("FRONTEND_URL", ["http://localhost:3000"])
-            if url.strip()
-        ),
+        frontend_urls=_frontend_urls(env),
         hold_ttl_seconds=env.int("HOLD_TTL_SECONDS", 300, validate=Range(min=1, max=86_400)),
         max_seats_per_reservation=env.int(
             "MAX_SEATS_PER_RESERVATION", 4, validate=Range(min=1, max=100)
@@ -105,6 +101,14 @@ def _read(env: Env) -> Settings:
             "LOG_LEVEL", "INFO", validate=OneOf(["DEBUG", "INFO", "WARNING", "ERROR"])
         ),
     )
+
+
+def _frontend_urls(env: Env) -> tuple[str, ...]:
+    given = (url.strip().rstrip("/") for url in env.list("FRONTEND_URL", ["http://localhost:3000"]))
+    urls = tuple(url for url in given if url)
+    if not urls:  # which the Socket.IO server would take for: any
+        raise ConfigError("FRONTEND_URL is empty: name the origins that browsers may call from")
+    return urls
 
 
 def _database_url(env: Env) -> str:

@@ -116,6 +116,8 @@ def _verify(read_claims: Callable[[], dict[str, Any]]) -> Caller:
     user_id, role, expires_at = (claims.get(name) for name in ("userId", "role", "exp"))
     if not isinstance(user_id, str) or not UUID_PATTERN.fullmatch(user_id):
         raise InvalidToken
+    if claims.get("type") == "refresh":  # as flask-jwt-extended has it for headers
+        raise InvalidToken
     if role not in ROLES or not isinstance(expires_at, int | float):
         raise InvalidToken
     return Caller(user_id.lower(), role, expires_at)
