@@ -4,6 +4,7 @@ from gevent import monkey
 
 monkey.patch_all()
 
+import gc  # noqa: E402
 import sys  # noqa: E402
 
 import psycopg2  # noqa: E402
@@ -47,5 +48,7 @@ def post_worker_init(worker: Worker) -> None:
     """Start the loops, which end when the worker is told to."""
     background = worker.wsgi.extensions["ticket_service.background"]
     background.start()
+    gc.collect()
+    gc.freeze()  # what is here stays; looking through it again stops everyone for 0.1 s
     worker.on_drain = background.drain
     worker.on_stop = background.stop
