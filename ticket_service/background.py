@@ -10,7 +10,6 @@ from gevent import Greenlet
 
 from ticket_service.config import Settings
 from ticket_service.errors import ServiceUnavailable
-from ticket_service.realtime.events import queue
 from ticket_service.services import Services
 from ticket_service.sockets import Sockets
 
@@ -22,9 +21,6 @@ SIGNS_PER_STAY = 4
 
 LOOK_INTERVAL = 1.0
 """Seconds between two looks at what other programs changed, and at whose token has ended."""
-
-MOST_AT_ONCE = 1_000
-"""People in one sign of life."""
 
 log = logging.getLogger(__name__)
 
@@ -41,17 +37,18 @@ class Background:
     def start(self) -> None:
         """Start the loops, in the worker."""
         services, settings = self._services, self._settings
+        shortest_stay = min(settings.queue_ttl_seconds, settings.queue_no_show_seconds)
         self._loops = [
             gevent.spawn(services.bus.send_forever),
             gevent.spawn(services.bus.listen_forever),
             *(
                 gevent.spawn(_forever, work, interval)
                 for work, interval in (
-                    (self._admit, ADMISSION_INTERVAL),
-                    (self._keep_places, settings.queue_ttl_seconds / SIGNS_PER_STAY),
+                    (services.admissions.admit, ADMISSION_INTERVAL),
+                    (services.admissions.keep_places, shortest_stay / SIGNS_PER_STAY),
                     (services.watches.look, LOOK_INTERVAL),
                     (services.presence.report, settings.update_seconds),
-                    (self._sockets.close_expired, LOOK_INTERVAL),
+                    (self._sockets.close_unwelcome, LOOK_INTERVAL),
                 )
             ),
         ]
@@ -65,15 +62,6 @@ class Background:
         """Close the sockets, and then end the loops."""
         self._sockets.close()
         gevent.killall(self._loops)
-
-    def _admit(self) -> None:
-        self._services.waiting_room.look_after_lines(self._services.rooms.ids(queue("")))
-
-    def _keep_places(self) -> None:
-        for event_id, people in self._services.rooms.people(queue("")).items():
-            users = list(people)
-            for start in range(0, len(users), MOST_AT_ONCE):
-                self._services.waiting_room.keep(event_id, users[start : start + MOST_AT_ONCE])
 
 
 def _forever(work: Callable[[], None], interval: float) -> None:

@@ -77,5 +77,10 @@ def _configuration(level: str) -> dict[str, Any]:
             }
         },
         "root": {"level": level, "handlers": ["stdout"]},
-        "loggers": {"gunicorn.error": {"propagate": True}},
+        "loggers": {
+            "gunicorn.error": {"propagate": True},
+            # They write whole messages, tokens among them.
+            "engineio": {"level": "ERROR"},
+            "socketio": {"level": "ERROR"},
+        },
     }

@@ -1,55 +1,24 @@
-"""What browsers send over Socket.IO (the wire contract, section 3)."""
+"""The Socket.IO server."""
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import random
 import time
-from collections.abc import Callable, Mapping
-from functools import wraps
-from typing import Any
 
 import gevent
 import orjson
-from flask import Flask, request
+from flask import Flask
 from flask_socketio import SocketIO
-from marshmallow import Schema, ValidationError
-from socketio.exceptions import ConnectionRefusedError
 
-from ticket_service.blueprints.auth import caller_of_token
-from ticket_service.blueprints.schemas.sockets import JoinSeats, OfEvent, SeatSelection
 from ticket_service.config import Settings
-from ticket_service.errors import (
-    AuthenticationRequired,
-    InvalidInput,
-    NotInRoom,
-    RateLimited,
-    ServiceError,
-    TooManyRooms,
-)
-from ticket_service.exchange import preferred_language
-from ticket_service.messages import Language, sentence
-from ticket_service.realtime import events
-from ticket_service.realtime.rooms import Client, Gone
+from ticket_service.handlers import Handlers
+from ticket_service.realtime.rooms import NAMESPACE
 from ticket_service.realtime.websocket import LARGEST_MESSAGE, WebSocket
 from ticket_service.services import Services
-from ticket_service.stores.redis import RedisUnavailable
-from ticket_service.stores.sessions import Session
 
-LARGEST_PAYLOAD = 8_192
-"""Bytes of JSON; the largest of the contract is a list of some seats."""
-
-MOST_ROOMS = 12
-"""Rooms that one socket may be in: three of each of four events."""
-
-BURST = 40
-"""Messages that a socket may send at once; PER_SECOND: how many more it may send each second."""
-PER_SECOND = 10
-
-log = logging.getLogger(__name__)
-
-Handle = Callable[[str, dict[str, Any]], dict[str, Any]]
+LOGIN_TIMEOUT = 10.0
+"""Seconds in which a new connection must show its token."""
 
 
 class Sockets:
@@ -62,30 +31,32 @@ class Sockets:
             client_manager=services.rooms,
             cors_allowed_origins=list(settings.frontend_urls),
             json=_Json,
+            async_handlers=False,  # one after the other: what a socket sends last counts
+            logger=logging.getLogger("socketio"),
+            engineio_logger=logging.getLogger("engineio"),
             manage_session=False,
             max_http_buffer_size=LARGEST_MESSAGE,
         )
         self._rooms = services.rooms
         self._engine = services.rooms.server.eio
         self._engine._async = {**self._engine._async, "websocket": WebSocket}
+        self._silent: dict[str, float] = {}
         self._drain_seconds = settings.drain_seconds
-        handlers = _Handlers(services, settings.jwt_key)
-        socketio.on_event("connect", handlers.connect)
-        socketio.on_event("disconnect", handlers.disconnect)
-        for name, schema, handle in (
-            ("join-event", OfEvent(), handlers.join_event),
-            ("leave-event", OfEvent(), handlers.leave_event),
-            ("join-queue", OfEvent(), handlers.join_queue),
-            ("leave-queue", OfEvent(), handlers.leave_queue),
-            ("join-seat-selection", JoinSeats(), handlers.join_seats),
-            ("seat-selection-changed", SeatSelection(), handlers.choose_seats),
-        ):
-            socketio.on_event(name, handlers.acknowledged(schema, handle))
+        for name, handler in Handlers(services, settings.jwt_key).by_name().items():
+            socketio.on_event(name, handler)
 
-    def close_expired(self) -> None:
-        """Disconnect those whose token has ended; they must log in before they come back."""
+    def close_unwelcome(self) -> None:
+        """Disconnect those whose token has ended: they must log in before they come back. And close
+        those that did not show one in time. To be called about once a second."""
         for sid in self._rooms.expired(time.time()):
             self._rooms.server.disconnect(sid)
+        now, earlier = time.monotonic(), self._silent
+        self._silent = {}
+        for sid, socket in list(self._engine.sockets.items()):
+            if self._rooms.sid_from_eio_sid(sid, NAMESPACE) is None:
+                since = self._silent[sid] = earlier.get(sid, now)
+                if now - since > LOGIN_TIMEOUT:
+                    socket.close(wait=False)
 
     def close(self) -> None:
         """Close all sockets, one after the other, over DRAIN_SECONDS; their clients connect to
@@ -97,156 +68,6 @@ class Sockets:
             gevent.sleep(self._drain_seconds / len(sockets))
 
 
-class _Handlers:
-    """One method an event: it gets the socket's id and the payload, and returns what is
-    acknowledged."""
-
-    def __init__(self, services: Services, secret: str) -> None:
-        self._events = services.events
-        self._waiting_room = services.waiting_room
-        self._watches = services.watches
-        self._presence = services.presence
-        self._sessions = services.sessions
-        self._announcer = services.announcer
-        self._rooms = services.rooms
-        self._secret = hashlib.sha256(secret.encode()).digest()
-
-    def connect(self, auth: object = None) -> None:
-        """Let a socket in that shows a valid token, and bring it back to its rooms."""
-        token = auth.get("token") if isinstance(auth, Mapping) else None
-        try:
-            if not isinstance(token, str):
-                raise AuthenticationRequired
-            caller = caller_of_token(token)
-        except ServiceError as error:
-            problem = _problem(error)
-            raise ConnectionRefusedError(f"authentication: {problem['error']}", problem) from error
-        sid = _sid()
-        self._rooms.arrived(sid, Client(caller.user_id, caller.expires_at))
-        gevent.spawn(self._restore, sid)  # after the connection is confirmed
-
-    def disconnect(self, reason: str) -> None:
-        """Forget a socket. Its session stays, and its place in line, for a while."""
-        self._rooms.gone(_sid())
-
-    def join_event(self, sid: str, payload: dict[str, Any]) -> dict[str, Any]:
-        """Be told of an event's stock and people; the answer has both as they are now."""
-        event_id = payload["eventId"]
-        self._events.read(event_id)
-        self._join(sid, events.event(event_id))
-        people = self._presence.joined(event_id)
-        stock = self._watches.stock(event_id)
-        return {"eventId": event_id, "userCount": people, "ticketTypes": stock}
-
-    def leave_event(self, sid: str, payload: dict[str, Any]) -> dict[str, Any]:
-        """Be told no more."""
-        self._leave(sid, events.event(payload["eventId"]))
-        return {}
-
-    def join_queue(self, sid: str, payload: dict[str, Any]) -> dict[str, Any]:
-        """The same as POST /queue/check, and be told of changes."""
-        place = self._waiting_room.check(self._user(sid), payload["eventId"])
-        self._join(sid, events.queue(payload["eventId"]))
-        return place
-
-    def leave_queue(self, sid: str, payload: dict[str, Any]) -> dict[str, Any]:
-        """Give the place up, and be told no more."""
-        self._leave(sid, events.queue(payload["eventId"]))
-        self._waiting_room.leave(self._user(sid), payload["eventId"])
-        return {}
-
-    def join_seats(self, sid: str, payload: dict[str, Any]) -> dict[str, Any]:
-        """Be told of an event's seats; the answer has those that are not available now, unless
-        their version is the one that the client says it has."""
-        event_id = payload["eventId"]
-        self._events.read(event_id)
-        self._join(sid, events.seats(event_id))
-        seats = self._watches.seats(event_id)
-        if payload.get("version") == seats["version"]:
-            del seats["seats"]
-        return seats
-
-    def choose_seats(self, sid: str, payload: dict[str, Any]) -> dict[str, Any]:
-        """Show others what one has chosen and not yet taken."""
-        event_id, chosen = payload["eventId"], payload["seats"]
-        client = self._rooms.client(sid)
-        if events.seats(event_id) not in client.rooms:
-            raise NotInRoom
-        holder = hashlib.blake2b(
-            f"{event_id}:{client.user_id}".encode(), digest_size=8, key=self._secret
-        )
-        self._announcer.seat_update(event_id, holder.hexdigest(), chosen, sender=sid)
-        self._remember(client, chosen)
-        return {}
-
-    def acknowledged(self, schema: Schema, handle: Handle) -> Callable[..., dict[str, Any]]:
-        """The handler of an event: checks what was sent, and answers also what was refused."""
-
-        @wraps(handle)
-        def handler(payload: object = None, *_: object) -> dict[str, Any]:
-            sid = _sid()
-            try:
-                self._count(sid)
-                return {"success": True, **handle(sid, _load(schema, payload))}
-            except ServiceError as error:
-                return _problem(error)
-            except Gone:
-                return {}
-            except Exception:
-                log.exception("unhandled", extra={"event": handle.__name__})
-                text = sentence("INTERNAL_ERROR", _language())
-                return {"success": False, "error": text, "message": text, "code": "INTERNAL_ERROR"}
-
-        return handler
-
-    def _count(self, sid: str) -> None:
-        """Raise RateLimited for a socket that sends more than a person can."""
-        client, now = self._rooms.client(sid), time.monotonic()
-        client.messages = max(0.0, client.messages - (now - client.heard_at) * PER_SECOND) + 1
-        client.heard_at = now
-        if client.messages > BURST:
-            raise RateLimited
-
-    def _user(self, sid: str) -> str:
-        return self._rooms.client(sid).user_id
-
-    def _join(self, sid: str, room: str) -> None:
-        client = self._rooms.client(sid)
-        if room not in client.rooms and len(client.rooms) >= MOST_ROOMS:
-            raise TooManyRooms(limit=MOST_ROOMS)
-        self._rooms.join(sid, room)
-        self._remember(client)
-
-    def _leave(self, sid: str, room: str) -> None:
-        self._rooms.leave(sid, room)
-        self._remember(self._rooms.client(sid))
-
-    def _remember(self, client: Client, chosen: list[str] | None = None) -> None:
-        if chosen is not None:
-            client.chosen = chosen
-        try:
-            self._sessions.write(client.user_id, Session(client.rooms, client.chosen))
-        except RedisUnavailable:
-            log.warning("session not kept")
-
-    def _restore(self, sid: str) -> None:
-        """Bring a person who connects again back to the rooms of the last hour."""
-        try:
-            client = self._rooms.client(sid)
-            session = self._sessions.read(client.user_id)
-            if session is None:
-                return
-            for room in session.rooms[-MOST_ROOMS:]:
-                self._rooms.join(sid, room)
-                kind, _, event_id = room.partition(":")
-                if kind == "event":
-                    self._presence.joined(event_id)
-            client.chosen = session.selected_seats
-            self._rooms.send(events.session_restored(sid, client.rooms, client.chosen))
-        except (Gone, RedisUnavailable):
-            log.info("session not restored")
-
-
 class _Json:
     """What Socket.IO calls to read and write JSON."""
 
@@ -255,32 +76,3 @@ class _Json:
     @staticmethod
     def dumps(value: object, **_: object) -> str:
         return orjson.dumps(value).decode()
-
-
-def _load(schema: Schema, payload: object) -> dict[str, Any]:
-    """The checked payload: an object, or a bare event id. Raises InvalidInput."""
-    if not isinstance(payload, Mapping):
-        payload = {"eventId": payload}
-    try:
-        if len(orjson.dumps(payload)) > LARGEST_PAYLOAD:
-            raise InvalidInput({"payload": [f"At most {LARGEST_PAYLOAD} bytes."]})
-        loaded: dict[str, Any] = schema.load(payload)
-    except (ValidationError, orjson.JSONEncodeError) as error:
-        faults = error.normalized_messages() if isinstance(error, ValidationError) else None
-        raise InvalidInput(faults) from error
-    return loaded
-
-
-def _problem(error: ServiceError) -> dict[str, Any]:
-    text = sentence(error.message or error.code, _language(), **error.values)
-    problem = {"success": False, "error": text, "message": text, "code": error.code}
-    return problem | ({"details": error.details} if error.details else {})
-
-
-def _language() -> Language:
-    return preferred_language(request.headers.get("Accept-Language", ""))
-
-
-def _sid() -> str:
-    sid: str = request.sid  # type: ignore[attr-defined] # Flask-SocketIO sets it
-    return sid

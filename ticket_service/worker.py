@@ -56,8 +56,7 @@ class Worker(GeventWorker):
 
     def handle_request(self, listener_name: Any, req: Any, sock: socket, addr: Any) -> Any:
         """Serve one request to a client that may not stop reading or sending for long."""
-        if not _is_websocket(req):
-            sock.settimeout(CLIENT_TIMEOUT)
+        sock.settimeout(CLIENT_TIMEOUT)
         try:
             return super().handle_request(listener_name, req, sock, addr)
         except TimeoutError as error:
@@ -118,11 +117,6 @@ class Worker(GeventWorker):
         """Called by the hub, so that no request can begin between the look and the throw."""
         if idle in self._idle:
             self._idle[idle].throw(idle)
-
-
-def _is_websocket(req: Any) -> bool:
-    """Whether the request asks for a connection that is silent for long, and has its own pings."""
-    return any(name == "UPGRADE" and value.lower() == "websocket" for name, value in req.headers)
 
 
 class _Idle(Timeout):

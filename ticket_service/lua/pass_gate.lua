@@ -21,7 +21,6 @@ local status = renew(user)
 if status == 'queued' or not status and not let_in(user) then
     return place(user)
 end
-keep()
 
 for position = FIRST_LOCK, #KEYS do
     local key = KEYS[position]

@@ -29,6 +29,7 @@ if line > 0 and not paused then
         freed, busy = 0, 0
     end
     redis.call('HSET', PACE, 'at', now, 'freed', freed, 'busy', busy)
+    redis.call('PEXPIRE', PACE, TTL_MS)
 
     local room = math.min(threshold - inside, line, BATCH)
     if room > 0 then
@@ -40,7 +41,7 @@ if line > 0 and not paused then
             stays[#stays + 1] = popped[position]
         end
         redis.call('ZREM', SEEN, unpack(users))
-        redis.call('ZADD', INSIDE, unpack(stays))
+        put_inside(unpack(stays))
         redis.call('PUBLISH', ARGV[4], cjson.encode({eventId = ARGV[5], userIds = users}))
         admitted = #users
         line, inside = line - admitted, inside + admitted
@@ -55,8 +56,6 @@ local numbers = table.concat({line, inside, threshold}, ' ')
 local tell = told[1] ~= numbers and now - tonumber(told[2] or 0) >= tonumber(ARGV[6])
 if tell then
     redis.call('HSET', PACE, 'told', numbers, 'told_at', now)
-end
-if admitted > 0 or tell then
-    keep()
+    redis.call('PEXPIRE', PACE, TTL_MS)
 end
 return {admitted, more and 1 or 0, line, inside, threshold, tell and 1 or 0}

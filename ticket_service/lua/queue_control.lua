@@ -8,20 +8,26 @@
 --
 -- Atomic because the answer is to show what the change made of it.
 
+local CONTROL_TTL_MS = 30 * 24 * 3600 * 1000
+
 sweep()
-if ARGV[3] ~= '' and tonumber(ARGV[3]) ~= threshold then
+if ARGV[3] ~= '' then
+    -- So many times as many places come free so many times as fast.
+    local measured = redis.call('HMGET', PACE, 'freed', 'earlier_freed')
+    for position, field in ipairs({'freed', 'earlier_freed'}) do
+        if measured[position] then
+            redis.call('HSET', PACE, field, math.floor(measured[position] * ARGV[3] / threshold))
+        end
+    end
     threshold = tonumber(ARGV[3])
     redis.call('HSET', CONTROL, 'threshold', threshold)
-    redis.call('HDEL', PACE, 'freed', 'busy', 'earlier_freed', 'earlier_busy') -- of other places
 end
 if ARGV[4] ~= '' then
     paused = ARGV[4] == '1'
     redis.call('HSET', CONTROL, 'paused', ARGV[4])
     redis.call('HDEL', PACE, 'at') -- a pause is no time in which nobody left
 end
-if ARGV[3] ~= '' or ARGV[4] ~= '' then
-    keep()
-end
+redis.call('PEXPIRE', CONTROL, CONTROL_TTL_MS)
 local first = redis.call('ZRANGE', WAITING, 0, 0, 'WITHSCORES')[2]
 local longest = first and math.floor((now_us - tonumber(first)) / 1000000) or 0
 return {

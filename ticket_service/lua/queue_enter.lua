@@ -12,7 +12,6 @@ sweep()
 if not renew(user) and not let_in(user) then
     local last = redis.call('ZREVRANGE', WAITING, 0, 0, 'WITHSCORES')[2]
     redis.call('ZADD', WAITING, math.max(now_us, tonumber(last or 0) + 1), user)
-    redis.call('ZADD', SEEN, now, user)
+    seen(user)
 end
-keep()
 return place(user)

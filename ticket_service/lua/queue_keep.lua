@@ -2,18 +2,15 @@
 --
 -- KEYS, ARGV[1..2]  see waiting_room.lua
 -- ARGV[3..]  users
--- Returns    how many of them have a place
+-- Returns    those of them who are inside
 --
 -- Atomic because a lease that has run out must not be renewed.
 
 sweep()
-local kept = 0
+local inside = {}
 for position = 3, #ARGV do
-    if renew(ARGV[position]) then
-        kept = kept + 1
+    if renew(ARGV[position]) == 'active' then
+        inside[#inside + 1] = ARGV[position]
     end
 end
-if kept > 0 then
-    keep()
-end
-return kept
+return inside

@@ -7,7 +7,5 @@
 -- Atomic because a lease that has run out must not be renewed.
 
 sweep()
-if renew(ARGV[3]) then
-    keep()
-end
+renew(ARGV[3])
 return place(ARGV[3])

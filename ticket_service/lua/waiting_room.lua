@@ -14,10 +14,11 @@
 
 local WAITING, SEEN, INSIDE, PACE, CONTROL = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 
-local BATCH = 1000 -- people that one call moves at most: well under a millisecond's work a hundred
+local BATCH = 1000 -- people that one call moves at most, so that no other call waits long
 local WINDOW_FREED, WINDOW_MS = 100, 30000 -- the pace is measured over at least so much
 local ENOUGH_FREED = 20 -- places that must have come free before there is a pace
-local CONTROL_TTL_MS = 30 * 24 * 3600 * 1000
+
+local TTL_MS = 2 * ARGV[2] + 60000 -- longer than anyone can stay without a sign of life
 
 local clock = redis.call('TIME')
 local now_us = clock[1] * 1000000 + clock[2]
@@ -28,11 +29,28 @@ local decided = redis.call('HMGET', CONTROL, 'threshold', 'paused')
 local threshold = tonumber(decided[1] or ARGV[1])
 local paused = decided[2] == '1'
 
--- Places that came free while people waited for them: what the pace is made of. Filling room that
--- was never taken, at the start or after a change of the threshold, says nothing about it.
+-- Give people a place; the keys vanish by themselves when nobody comes any more.
+local function put_inside(...)
+    redis.call('ZADD', INSIDE, ...)
+    redis.call('PEXPIRE', INSIDE, TTL_MS)
+end
+
+local function seen(user)
+    redis.call('ZADD', SEEN, now, user)
+    redis.call('PEXPIRE', SEEN, TTL_MS)
+    redis.call('PEXPIRE', WAITING, TTL_MS)
+end
+
+-- Count places that came free while people waited for them: what the pace is made of. Neither
+-- filling room that was never taken nor emptying what is over the threshold says anything about it.
 local function count_freed(places)
-    if places > 0 and not paused and redis.call('ZCARD', WAITING) > 0 then
+    if places == 0 or paused or redis.call('ZCARD', WAITING) == 0 then
+        return
+    end
+    places = math.min(places, threshold - redis.call('ZCARD', INSIDE))
+    if places > 0 then
         redis.call('HINCRBY', PACE, 'freed', places)
+        redis.call('PEXPIRE', PACE, TTL_MS)
     end
 end
 
@@ -50,11 +68,11 @@ end
 -- Give someone who has a place a new lease of it; his status, or nil.
 local function renew(user)
     if redis.call('ZSCORE', INSIDE, user) then
-        redis.call('ZADD', INSIDE, now + stay, user)
+        put_inside(now + stay, user)
         return 'active'
     end
     if redis.call('ZSCORE', WAITING, user) then
-        redis.call('ZADD', SEEN, now, user)
+        seen(user)
         return 'queued'
     end
     return nil
@@ -65,17 +83,8 @@ local function let_in(user)
     if paused or redis.call('ZCARD', WAITING) > 0 or redis.call('ZCARD', INSIDE) >= threshold then
         return false
     end
-    redis.call('ZADD', INSIDE, now + stay, user)
+    put_inside(now + stay, user)
     return true
-end
-
--- Keep everything a while longer than the last one in it can stay, and no longer.
-local function keep()
-    local ttl = 2 * stay + 60000
-    for position = 1, 4 do
-        redis.call('PEXPIRE', KEYS[position], ttl)
-    end
-    redis.call('PEXPIRE', CONTROL, CONTROL_TTL_MS)
 end
 
 -- Places that come free a second: measured, or as long as too little is, all of them once a stay.
@@ -96,6 +105,9 @@ local function place(user)
     local rank = redis.call('ZRANK', WAITING, user)
     if rank then
         local ahead = rank + 1 - math.max(0, threshold - inside)
+        if inside > threshold then -- after it was lowered: those over it leave in so many stays
+            ahead = ahead + threshold * math.log(inside / threshold)
+        end
         local wait = math.max(1, math.floor(ahead / pace() + 0.5))
         return {'queued', rank + 1, wait, line, inside, threshold}
     end

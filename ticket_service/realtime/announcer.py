@@ -48,6 +48,11 @@ class Announcer:
         """Tell those who choose seats what someone else, at the socket `sender`, has chosen."""
         self._tell(events.seat_update(event_id, holder, chosen), skip=sender)
 
+    def entry_allowed(self, event_id: str, user_id: str) -> None:
+        """Tell this person's sockets on this instance, unless they heard it just now."""
+        if self._rooms.note_entry(user_id, event_id):
+            self.here(events.queue_entry_allowed(event_id, user_id))
+
     def here(self, told: Told, *, skip: str | None = None) -> None:
         """Tell those of this instance, under the event's name and its alias; may take long."""
         self._rooms.send(told, skip=skip)
@@ -65,5 +70,4 @@ class Announcer:
     def _admitted(self, message: dict[str, Any]) -> None:
         """Those of the admitted who have a socket here."""
         for user_id in message["userIds"]:
-            if self._rooms.occupied(events.person(user_id)):
-                self.here(events.queue_entry_allowed(message["eventId"], user_id))
+            self.entry_allowed(message["eventId"], user_id)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,6 +26,10 @@ MOST_QUEUED = 1_000
 """Packets that wait for a polling client; then it is dropped."""
 
 
+JUST_NOW = 5.0
+"""Seconds in which two ways of learning the same thing are one."""
+
+
 @dataclass(slots=True)
 class Client:
     """A connected socket."""
@@ -35,6 +41,8 @@ class Client:
     """Those that it joined, in this order."""
     chosen: list[str] = field(default_factory=list)
     """The seats that this person has chosen and not yet taken."""
+    entries: dict[str, float] = field(default_factory=dict)
+    """When it learned that this person may enter an event (`time.monotonic()`)."""
     messages: float = 0.0
     """How many it has sent of late; `heard_at`: when it sent the last one."""
     heard_at: float = 0.0
@@ -50,6 +58,7 @@ class Rooms(Manager):  # type: ignore[misc] # python-socketio has no types
     def __init__(self) -> None:
         super().__init__()
         self.clients: dict[str, Client] = {}
+        self._joined: Counter[str] = Counter()
         self._sending = BoundedSemaphore(1)
 
     def arrived(self, sid: str, client: Client) -> None:
@@ -57,9 +66,16 @@ class Rooms(Manager):  # type: ignore[misc] # python-socketio has no types
         self.clients[sid] = client
         self.enter_room(sid, NAMESPACE, person(client.user_id))
 
-    def gone(self, sid: str) -> Client | None:
+    def gone(self, sid: str) -> None:
         """Forget a socket; python-socketio takes it out of its rooms."""
-        return self.clients.pop(sid, None)
+        client = self.clients.pop(sid, None)
+        for room in client.rooms if client else ():
+            self._left(room)
+
+    def _left(self, room: str) -> None:
+        self._joined[room] -= 1
+        if not self._joined[room]:
+            del self._joined[room]
 
     def client(self, sid: str) -> Client:
         """Whose socket this is. Raises Gone."""
@@ -73,6 +89,7 @@ class Rooms(Manager):  # type: ignore[misc] # python-socketio has no types
         client = self.client(sid)
         if room not in client.rooms:
             client.rooms.append(room)
+            self._joined[room] += 1
         self.enter_room(sid, NAMESPACE, room)
 
     def leave(self, sid: str, room: str) -> None:
@@ -80,6 +97,7 @@ class Rooms(Manager):  # type: ignore[misc] # python-socketio has no types
         client = self.client(sid)
         if room in client.rooms:
             client.rooms.remove(room)
+            self._left(room)
         self.leave_room(sid, NAMESPACE, room)
 
     def occupied(self, room: str) -> bool:
@@ -87,17 +105,33 @@ class Rooms(Manager):  # type: ignore[misc] # python-socketio has no types
         return room in self.rooms.get(NAMESPACE, {})
 
     def ids(self, prefix: str) -> set[str]:
-        """The rest of the name of each room that begins so and is occupied."""
-        names = self.rooms.get(NAMESPACE, {})
-        return {name.removeprefix(prefix) for name in names if name and name.startswith(prefix)}
+        """The rest of the name of each room that begins so and that somebody joined."""
+        return {name.removeprefix(prefix) for name in self._joined if name.startswith(prefix)}
 
     def people(self, prefix: str) -> dict[str, set[str]]:
         """Who is in the rooms whose name begins so: user ids by the rest of the name."""
-        return {rest: self._users(prefix + rest) for rest in self.ids(prefix)}
+        return {rest: self.users(prefix + rest) for rest in self.ids(prefix)}
 
-    def _users(self, room: str) -> set[str]:
-        clients = (self.clients.get(sid) for sid in self.rooms[NAMESPACE][room])
-        return {client.user_id for client in clients if client}
+    def users(self, room: str) -> set[str]:
+        """Who is in this room."""
+        return {client.user_id for client in self._clients_in(room)}
+
+    def note_entry(self, user_id: str, event_id: str) -> bool:
+        """Remember that this person's sockets learn now that he may enter; False where there are
+        none, or they learned it just now."""
+        now, new = time.monotonic(), False
+        for client in self._clients_in(person(user_id)):
+            new = new or now - client.entries.get(event_id, -JUST_NOW) >= JUST_NOW
+            client.entries[event_id] = now
+        return new
+
+    def knows_of_entry(self, user_id: str, event_id: str) -> bool:
+        """Whether this person's sockets learned, ever, that he may enter."""
+        return any(event_id in client.entries for client in self._clients_in(person(user_id)))
+
+    def _clients_in(self, room: str) -> list[Client]:
+        sids = self.rooms.get(NAMESPACE, {}).get(room, ())
+        return [self.clients[sid] for sid in sids if sid in self.clients]
 
     def expired(self, now: float) -> list[str]:
         """The sockets whose token has ended."""

@@ -56,8 +56,10 @@ class WebSocket:
     `wait` is for the one greenlet that reads. `send` and `push` never wait.
     """
 
-    def __init__(self, handler: Callable[[WebSocket], object], server: object) -> None:
+    def __init__(self, handler: Callable[[WebSocket], object], server: Any) -> None:
         self._handler = handler
+        # A client that lives answers a ping within this time.
+        self._patience = server.ping_interval + server.ping_timeout
         self._connection = Connection(ConnectionType.SERVER)
         self._socket: Any = None
         self._unsent: list[bytes] = []
@@ -72,6 +74,7 @@ class WebSocket:
             start_response("400 Bad Request", [("Content-Type", "text/plain")])
             return [b"Not a WebSocket handshake."]
         self._socket = environ["gunicorn.socket"]
+        self._socket.settimeout(self._patience)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, KERNEL_BUFFER)
         self._open = True
         accept = base64.b64encode(hashlib.sha1(key + _MAGIC, usedforsecurity=False).digest())

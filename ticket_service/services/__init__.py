@@ -9,6 +9,7 @@ from ticket_service.realtime.announcer import Announcer
 from ticket_service.realtime.bus import Bus
 from ticket_service.realtime.presence import Presence
 from ticket_service.realtime.rooms import Rooms
+from ticket_service.services.admissions import Admissions
 from ticket_service.services.catalogue import Catalogue
 from ticket_service.services.event_info import EventInfos
 from ticket_service.services.health import Health
@@ -40,6 +41,7 @@ class Services:
     tickets: Tickets
     reservations: Reservations
     waiting_room: WaitingRoom
+    admissions: Admissions
     watches: Watches
     health: Health
     rooms: Rooms
@@ -53,6 +55,8 @@ class Services:
         """Connect nothing yet: each pool opens its connections when they are needed."""
         postgres = Postgres(settings.database_url, settings.db_schema, settings.db_pool_size)
         redis = Redis(settings.redis_url)
+        # The loops have connections of their own: a rush of requests must not hold them up.
+        loops_redis = Redis(settings.redis_url)
         versions = Versions(redis)
         documents = Documents(versions)
         rules = HoldRules(
@@ -63,19 +67,21 @@ class Services:
         )
         events = EventInfos(postgres)
         rooms = Rooms()
-        bus = Bus(redis)
+        bus = Bus(loops_redis)
         announcer = Announcer(bus, rooms, aliases=settings.socket_aliases)
-        lines = WaitingLines(
-            redis,
-            QueueRules(
-                threshold=settings.queue_threshold,
-                ttl_seconds=settings.queue_ttl_seconds,
-                no_show_seconds=settings.queue_no_show_seconds,
-                update_seconds=settings.update_seconds,
-            ),
+        queue_rules = QueueRules(
+            threshold=settings.queue_threshold,
+            ttl_seconds=settings.queue_ttl_seconds,
+            no_show_seconds=settings.queue_no_show_seconds,
+            update_seconds=settings.update_seconds,
         )
+        admissions = Admissions(WaitingLines(loops_redis, queue_rules), rooms, announcer, bus)
         waiting_room = WaitingRoom(
-            events, lines, announcer, sell_without=settings.sell_without_waiting_room
+            events,
+            WaitingLines(redis, queue_rules),
+            announcer,
+            admissions,
+            sell_without=settings.sell_without_waiting_room,
         )
         return cls(
             events=events,
@@ -85,13 +91,14 @@ class Services:
             tickets=Tickets(postgres, waiting_room, versions, announcer, rules),
             reservations=Reservations(postgres, versions, announcer),
             waiting_room=waiting_room,
+            admissions=admissions,
             watches=Watches(
-                postgres, redis, bus, rooms, announcer, update_seconds=settings.update_seconds
+                postgres, loops_redis, bus, rooms, announcer, update_seconds=settings.update_seconds
             ),
             rooms=rooms,
             bus=bus,
             announcer=announcer,
-            presence=Presence(Present(redis, settings.update_seconds), rooms, announcer),
+            presence=Presence(Present(loops_redis, settings.update_seconds), rooms, announcer),
             sessions=Sessions(redis),
             # A pool of its own: a sale that keeps every connection busy is no reason to be
             # taken out of the load balancer.

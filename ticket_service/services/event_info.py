@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from typing import NamedTuple
 
+import gevent
 from cachetools import LRUCache
 
 from ticket_service.errors import EventNotFound, ServiceUnavailable
@@ -35,17 +37,22 @@ class EventInfos:
         self._coalescer: Coalescer[EventInfo] = Coalescer()
 
     def read(self, event_id: str) -> EventInfo:
-        """The event. Raises EventNotFound; ServiceUnavailable only where it was never read."""
+        """The event, read again beside the answer when it is old.
+
+        Raises EventNotFound, and where it was never read, ServiceUnavailable.
+        """
         kept = self._kept.get(event_id)
         if kept is None:
             return self._load(event_id)
         info, read_at = kept
-        if time.monotonic() - read_at < MAX_AGE:
-            return info
-        try:
-            return self._load(event_id)
-        except ServiceUnavailable:
-            return info
+        if time.monotonic() - read_at > MAX_AGE:
+            self._kept[event_id] = info, time.monotonic()  # one reader is enough
+            gevent.spawn(self._load_again, event_id)
+        return info
+
+    def _load_again(self, event_id: str) -> None:
+        with suppress(EventNotFound, ServiceUnavailable):
+            self._load(event_id)
 
     def _load(self, event_id: str) -> EventInfo:
         return self._coalescer.run(event_id, lambda: self._query(event_id))

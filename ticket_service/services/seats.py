@@ -133,7 +133,7 @@ class Seats:
         try:
             self._waiting_room.pass_gate(buyer_id, event_id, seat_ids, request.reservation_id)
         except QueueRequired:
-            if was_made(self._postgres, request):
+            if idempotency_key is not None and was_made(self._postgres, request):
                 return self._first(request, seat_ids)
             raise
         changed = True  # unless refused: a connection that broke may have committed

@@ -135,7 +135,7 @@ class Tickets:
         try:
             self._waiting_room.pass_gate(buyer_id, event_id, [], request.reservation_id)
         except QueueRequired:
-            if was_made(self._postgres, request):
+            if idempotency_key is not None and was_made(self._postgres, request):
                 return self._first(request, quantities)
             raise
         with self._versions.changing(event_id):

@@ -14,8 +14,9 @@ from typing import Any
 
 from ticket_service.errors import QueueRequired, QueueUnavailable, SeatLocked
 from ticket_service.realtime.announcer import Announcer
+from ticket_service.services.admissions import Admissions
 from ticket_service.services.event_info import EventInfos
-from ticket_service.stores.redis import RedisUnavailable
+from ticket_service.stores.redis import RedisBusy, RedisUnavailable
 from ticket_service.stores.waiting_lines import Overview, Place, WaitingLines
 
 log = logging.getLogger(__name__)
@@ -30,6 +31,7 @@ class WaitingRoom:
         events: EventInfos,
         lines: WaitingLines,
         announcer: Announcer,
+        admissions: Admissions,
         *,
         sell_without: bool,
     ) -> None:
@@ -37,7 +39,7 @@ class WaitingRoom:
         self._lines = lines
         self._announcer = announcer
         self._sell_without = sell_without
-        self._with_line: set[str] = set()
+        self._admissions = admissions
 
     def check(self, user_id: str, event_id: str) -> dict[str, Any]:
         """Come in, or take a place in the line, or keep the one that one has."""
@@ -45,7 +47,7 @@ class WaitingRoom:
         with _redis():
             place = self._lines.enter(event_id, user_id)
         if place.status == "queued":
-            self._with_line.add(event_id)
+            self._admissions.expect(event_id)
         return _shown(place) | {"eventInfo": {"title": info.title, "artist": info.artist}}
 
     def status(self, user_id: str, event_id: str) -> dict[str, Any]:
@@ -94,7 +96,8 @@ class WaitingRoom:
         try:
             gate = self._lines.pass_gate(event_id, user_id, seat_ids, owner)
         except RedisUnavailable as error:
-            if not self._sell_without:
+            # Too many requests at once are no reason to let all of them past the line.
+            if isinstance(error, RedisBusy) or not self._sell_without:
                 raise QueueUnavailable from error
             log.warning("selling without waiting room and seat locks")
             return
@@ -103,37 +106,12 @@ class WaitingRoom:
         if gate.locked:
             raise SeatLocked
 
-    def keep(self, event_id: str, user_ids: list[str]) -> None:
-        """Take the open sockets of these users as signs of life. Raises RedisUnavailable."""
-        self._lines.keep(event_id, user_ids)
-
-    def look_after_lines(self, watched: set[str]) -> None:
-        """Let everyone in for whom there is room, in every event that has a line.
-
-        `watched` are the events whose numbers somebody on this instance looks at. To be called a
-        few times a second by every instance. Raises RedisUnavailable.
-        """
-        for event_id in self._lines.listed(self._with_line) | watched:
-            self._admit(event_id)
-
-    def _admit(self, event_id: str) -> None:
-        more = True
-        while more:
-            done = self._lines.admit(event_id)
-            more = done.more
-            if done.tell:
-                self._announcer.queue_updated(event_id, done.waiting, done.inside, done.threshold)
-        if done.waiting:
-            self._with_line.add(event_id)
-        else:
-            self._with_line.discard(event_id)
-
     def _show(self, user_id: str, event_id: str) -> Place:
         self._events.read(event_id)
         with _redis():
             place = self._lines.show(event_id, user_id)
         if place.status == "queued":
-            self._with_line.add(event_id)
+            self._admissions.expect(event_id)
         return place
 
 

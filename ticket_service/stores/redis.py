@@ -23,7 +23,10 @@ from redis.exceptions import NoScriptError
 from ticket_service.errors import ServiceUnavailable
 
 POOL_SIZE = 32
-CHECKOUT_TIMEOUT = 0.5
+CHECKOUT_TIMEOUT = 2.0
+"""Seconds to wait for a free connection. Where Redis is away nobody waits for so long: the first
+who is not answered says so to all."""
+
 SOCKET_TIMEOUT = 0.5
 """Seconds for a connection to open, and for each answer."""
 
@@ -31,8 +34,11 @@ REST_AFTER_FAILURE = 1.0
 """Seconds during which nobody tries again, so that a hanging Redis costs few requests its time-out,
 and one that takes no writes is not asked for versions that it could not change."""
 
-QUIET = 15.0
+QUIET = 5.0
 """Seconds without a message after which a listener asks whether Redis is still there."""
+
+# The server cannot do it now; redis-py has classes of their own for READONLY, OOM and others.
+_STATES = ("BUSY", "MISCONF", "NOREPLICAS", "UNKILLABLE", "CLUSTERDOWN", "MASTERDOWN", "TRYAGAIN")
 
 SCRIPTS = Path(__file__).parent.parent / "lua"
 
@@ -41,6 +47,10 @@ log = logging.getLogger(__name__)
 
 class RedisUnavailable(ServiceUnavailable):
     """Redis is gone or slow. Most callers go on without it; where none does, it is a 503."""
+
+
+class RedisBusy(RedisUnavailable):
+    """Redis may be well, but all connections of this instance were busy for too long."""
 
 
 class Script:
@@ -114,7 +124,7 @@ class Redis:
         about Redis, so then a new one is tried: all that we ask may be asked twice.
         """
         if not self._slots.acquire(timeout=CHECKOUT_TIMEOUT):
-            raise RedisUnavailable
+            raise RedisBusy
         try:
             if time.monotonic() < self._rest_until:
                 raise RedisUnavailable
@@ -124,6 +134,8 @@ class Redis:
                         return self._ask_on(self._idle.pop(), ask)
                 return self._ask_on(self._connect(), ask)
             except (redis.RedisError, OSError) as error:
+                if _is_bug(error):
+                    raise
                 log.warning("redis unavailable", extra={"error": type(error).__name__})
                 self._rest_until = time.monotonic() + REST_AFTER_FAILURE
                 while self._idle:  # they lead to the same server
@@ -138,11 +150,19 @@ class Redis:
         """Ask, and keep the connection unless an answer may still be on its way."""
         try:
             answer = ask(connection)
-        except BaseException:
-            connection.disconnect()
+        except BaseException as error:
+            if _is_bug(error):
+                self._idle.append(connection)
+            else:
+                connection.disconnect()
             raise
         self._idle.append(connection)
         return answer
+
+
+def _is_bug(error: BaseException) -> bool:
+    """Whether it is our command that is wrong, not the state of the server."""
+    return type(error) is redis.ResponseError and not str(error).startswith(_STATES)
 
 
 def _ask(connection: ConnectionInterface, *words: str | int) -> Any:

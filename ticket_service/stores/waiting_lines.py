@@ -107,9 +107,10 @@ class WaitingLines:
         """Take a sign of life of the user, and see where he stands."""
         return Place(*self._run(self._show, event_id, user_id))
 
-    def keep(self, event_id: str, user_ids: Collection[str]) -> None:
-        """Take a sign of life of many users, a thousand at most."""
-        self._run(self._keep, event_id, *user_ids)
+    def keep(self, event_id: str, user_ids: Collection[str]) -> list[str]:
+        """Take a sign of life of many users, a thousand at most; those of them who are inside."""
+        inside: list[str] = self._run(self._keep, event_id, *user_ids)
+        return inside
 
     def leave(self, event_id: str, user_id: str) -> None:
         """Give the user's place up."""
@@ -139,10 +140,9 @@ class WaitingLines:
         )
         return Overview(waiting, inside, now_threshold, bool(now_paused), float(rate), longest_wait)
 
-    def clear(self, event_id: str) -> int:
-        """Send everyone away; how many there were."""
-        people: int = self._run(self._clear, event_id)
-        return people
+    def clear(self, event_id: str) -> None:
+        """Send everyone away."""
+        self._run(self._clear, event_id)
 
     def pass_gate(self, event_id: str, user_id: str, seat_ids: list[str], owner: str) -> Gate:
         """See that the user is inside, or let him in; lock his seats for `owner`, all or none."""

@@ -1,0 +1,89 @@
+"""Lets people from the line in, and keeps the places of those whose sockets are open.
+
+Every instance does this for every event that has a line; the scripts see to it that each person is
+admitted once. On Redis connections of its own, so that a rush of requests does not hold it up.
+"""
+
+from __future__ import annotations
+
+import logging
+from itertools import islice
+
+from ticket_service.errors import ServiceUnavailable
+from ticket_service.realtime import events
+from ticket_service.realtime.announcer import Announcer
+from ticket_service.realtime.bus import Bus
+from ticket_service.realtime.rooms import Rooms
+from ticket_service.stores.waiting_lines import WaitingLines
+
+MOST_AT_ONCE = 1_000
+"""People in one sign of life."""
+
+log = logging.getLogger(__name__)
+
+
+class Admissions:
+    """The admissions of this instance."""
+
+    def __init__(self, lines: WaitingLines, rooms: Rooms, announcer: Announcer, bus: Bus) -> None:
+        self._lines = lines
+        self._rooms = rooms
+        self._announcer = announcer
+        self._with_line: set[str] = set()
+        self._missed = False
+        bus.on_return.append(self._may_have_missed)
+
+    def expect(self, event_id: str) -> None:
+        """Look after this event: somebody waits for it."""
+        self._with_line.add(event_id)
+
+    def admit(self) -> None:
+        """Let everyone in for whom there is room. To be called a few times a second.
+
+        Raises RedisUnavailable.
+        """
+        if self._missed:
+            self._missed = False
+            self.keep_places(tell=True)
+        watched = self._rooms.ids(events.queue(""))
+        waiting = self._lines.listed(self._with_line) | watched
+        while waiting:  # a batch of each event in turn, so that a long line holds up no other
+            waiting = {event_id for event_id in waiting if self._admit_some(event_id)}
+
+    def keep_places(self, *, tell: bool = False) -> None:
+        """Take the open queue sockets of this instance as signs of life. Raises RedisUnavailable.
+
+        `tell`: messages may have been lost, so tell those who are inside and do not know it.
+        """
+        for event_id in self._rooms.ids(events.queue("")):
+            inside = self._keep(event_id)
+            for user_id in inside if tell else ():
+                if not self._rooms.knows_of_entry(user_id, event_id):
+                    self._announcer.entry_allowed(event_id, user_id)
+
+    def _may_have_missed(self) -> None:
+        self._missed = True
+
+    def _admit_some(self, event_id: str) -> bool:
+        """Admit one batch; whether there is more to do at once."""
+        try:
+            done = self._lines.admit(event_id)
+        except ServiceUnavailable:
+            raise
+        except Exception:  # whatever is wrong with this event, it must not hold up the others
+            log.exception("unhandled", extra={"event_id": event_id})
+            return False
+        if done.tell:
+            self._announcer.queue_updated(event_id, done.waiting, done.inside, done.threshold)
+        if done.waiting:
+            self._with_line.add(event_id)
+        else:
+            self._with_line.discard(event_id)
+        return done.more
+
+    def _keep(self, event_id: str) -> list[str]:
+        """Keep the places of those who are in the event's queue room; those who are inside."""
+        users, inside = iter(self._rooms.users(events.queue(event_id))), []
+        while some := list(islice(users, MOST_AT_ONCE)):
+            inside += self._lines.keep(event_id, some)
+        return inside
