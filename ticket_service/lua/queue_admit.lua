@@ -31,7 +31,8 @@ if line > 0 and not paused then
     redis.call('HSET', PACE, 'at', now, 'freed', freed, 'busy', busy)
     redis.call('PEXPIRE', PACE, TTL_MS)
 
-    local room = math.min(threshold - inside, line, BATCH)
+    -- While silent people are left, the next in line may be one of them: they are swept first.
+    local room = more and 0 or math.min(threshold - inside, line, BATCH)
     if room > 0 then
         local users, stays = {}, {}
         local popped = redis.call('ZPOPMIN', WAITING, room)
