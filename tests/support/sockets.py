@@ -1,0 +1,93 @@
+"""Browsers' sockets, and what they hear."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import pytest
+import socketio
+from socketio.exceptions import ConnectionError
+
+from tests.support.service import Service
+
+
+class Heard(NamedTuple):
+    """One event from the server: when (by time.monotonic), its name and payload."""
+
+    at: float
+    name: str
+    payload: Any
+
+
+class Socket:
+    """One open socket, which remembers what it hears."""
+
+    def __init__(self) -> None:
+        self.client = socketio.Client(
+            reconnection=False, websocket_extra_options={"suppress_origin": True}
+        )
+        self.client.on("*", self._hear)
+        self.heard: list[Heard] = []
+
+    def ask(self, name: str, *payload: Any) -> Any:
+        """Send an event and give its acknowledgement."""
+        return self.client.call(name, payload[0] if payload else None, timeout=5)
+
+    def payloads(self, name: str) -> list[Any]:
+        """Of all events of this name so far."""
+        return [heard.payload for heard in self.heard if heard.name == name]
+
+    def times(self, name: str) -> list[float]:
+        """When each event of this name came."""
+        return [heard.at for heard in self.heard if heard.name == name]
+
+    def wait_for(self, name: str, count: int = 1, seconds: float = 2.0) -> list[Any]:
+        """Wait until so many events of this name came; their payloads. Fails if they do not."""
+        deadline = time.monotonic() + seconds
+        while len(found := self.payloads(name)) < count:
+            assert time.monotonic() < deadline, f"no {name}; heard {self.heard}"
+            time.sleep(0.01)
+        return found
+
+    def close(self) -> None:
+        """Hang up. A connection that the server closed is still ours to close."""
+        connection = self.client.eio.ws
+        self.client.shutdown()
+        if connection is not None:
+            connection.shutdown()
+
+    def _hear(self, name: str, payload: Any = None, *_: Any) -> None:
+        self.heard.append(Heard(time.monotonic(), name, payload))
+
+
+@contextmanager
+def connected(service: Service, token: str) -> Iterator[Socket]:
+    """An open socket until the block ends."""
+    socket = Socket()
+    try:
+        socket.client.connect(
+            service.url,
+            auth={"token": token},
+            transports=["websocket"],
+            wait_timeout=10,
+        )
+        yield socket
+    finally:
+        socket.close()
+
+
+def refusal(service: Service, auth: object, query: str = "") -> dict[str, Any]:
+    """What a socket is told that is refused: `{message, data}`. Fails if it is let in."""
+    socket = Socket()
+    refusals: list[dict[str, Any]] = []
+    socket.client.on("connect_error", refusals.append)
+    try:
+        with pytest.raises(ConnectionError):
+            socket.client.connect(
+                service.url + query, auth=auth, transports=["websocket"], wait_timeout=10
+            )
+        [refused] = refusals
+        return refused
+    finally:
+        socket.close()
