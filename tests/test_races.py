@@ -16,6 +16,7 @@ from tests.support.books import check_books, faults
 from tests.support.buyers import at_once, token_for
 from tests.support.factories import section, ticket
 from tests.support.others import end, expire, pay
+from tests.support.visitors import overview, run_queue
 
 ROUNDS = 20
 """Tries that a negative control has to go wrong; nearly always it does in the first."""
@@ -163,6 +164,28 @@ def cancellations(instances, event):
     answers = rush(instances, 20, lambda one: one.post(f"/reservations/{made}/cancel", token=token))
     assert {answer.status for answer in answers} <= {200, 409}
     return sum(answer.status == 200 for answer in answers)
+
+
+def test_three_hundred_people_at_a_door_for_ten(instances, make_event):
+    for _ in range(3):
+        assert came_in(instances, make_event()) == 10
+
+
+def test_a_look_and_a_step_in_two_calls_let_too_many_in(unguarded, make_event):
+    instances = unguarded("threshold")
+    for _ in range(ROUNDS):
+        if came_in(instances, make_event()) > 10:
+            return
+    pytest.fail("the race did not show the missing guard")
+
+
+def came_in(instances, event):
+    """How many of three hundred come in, where there is room for ten."""
+    run_queue(instances[0], event.id, threshold=10)
+    check = f"/queue/check/{event.id}"
+    answers = rush(instances, 300, lambda one: one.post(check, token=token_for()))
+    assert {answer.status for answer in answers} <= {200, 503}
+    return overview(instances[0], event.id)["currentUsers"]
 
 
 def test_cancel_payment_and_expiry_at_the_same_moment(instances, make_event, database, servers):
