@@ -1,0 +1,362 @@
+"""The waiting room over Socket.IO: who gets in, what is acknowledged, and who hears what."""
+
+import json
+import time
+from contextlib import ExitStack
+from itertools import pairwise
+from uuid import uuid4
+
+import pytest
+
+from tests.support.buyers import token_for
+from tests.support.service import run_service
+from tests.support.sockets import connected, refusal
+from tests.support.visitors import PLACE, Visitor, arrive, clear_queue, overview, run_queue
+from tests.support.wire import check_soon, is_korean, is_time
+from ticket_service.stores import keys
+
+UNKNOWN = "0a1b2c3d-4e5f-4a6b-8c7d-0123456789ab"
+
+
+@pytest.fixture(scope="module")
+def other(servers, folder, service):
+    """A second instance; it starts after the first."""
+    with run_service(folder) as instance:
+        yield instance
+        instance.kill()
+
+
+@pytest.fixture
+def room(service, make_event):
+    """The id of an event with room for one."""
+    event_id = make_event().id
+    run_queue(service, event_id, threshold=1)
+    return event_id
+
+
+# Who gets in
+
+
+@pytest.mark.parametrize(
+    "token",
+    [None, "", "not-a-token", "x.y.z", 5, [], {}, True, token_for(exp=1), token_for(role="root")],
+    ids=lambda token: repr(token)[:15],
+)
+def test_a_socket_without_a_good_token_is_refused(service, token):
+    message = refusal(service, {"token": token})["message"]
+    assert "authentication" in message
+    assert is_korean(message)
+
+
+@pytest.mark.parametrize("auth", [None, {}, "text", [], {"Token": "x"}], ids=repr)
+def test_a_socket_without_any_token_is_refused(service, auth):
+    refused = refusal(service, auth)
+    assert "authentication" in refused["message"]
+    assert refused["data"]["code"] == "AUTHENTICATION_REQUIRED"
+
+
+def test_a_refusal_says_why(service):
+    assert refusal(service, {"token": token_for(exp=1)})["data"]["code"] == "TOKEN_EXPIRED"
+    assert refusal(service, {"token": "x.y.z"})["data"]["code"] == "INVALID_TOKEN"
+
+
+def test_a_token_in_the_url_does_not_count(service):
+    assert refusal(service, None, query=f"?token={token_for()}")
+
+
+def test_only_our_pages_may_open_sockets(service):
+    def shake_hands(origin):
+        path = "/socket.io/?EIO=4&transport=polling"
+        return service.request("GET", path, headers={"Origin": origin}).status
+
+    assert shake_hands("http://localhost:3000") == 200
+    assert shake_hands("https://elsewhere.example") == 400
+
+
+def test_polling_serves_those_whose_network_allows_no_websocket(service, room):
+    visitor = Visitor(service, room)
+
+    def poll(session=""):
+        path = f"/socket.io/?EIO=4&transport=polling{session}"
+        return service.request("GET", path).body.decode()
+
+    session = "&sid=" + json.loads(poll()[1:])["sid"]
+
+    def send(packet):
+        path = f"/socket.io/?EIO=4&transport=polling{session}"
+        assert service.request("POST", path, body=packet).body == b"OK"
+
+    send("40" + json.dumps({"token": visitor.token}))
+    assert poll(session).startswith("40{")
+    send('421["join-queue",' + json.dumps({"eventId": room}) + "]")
+    packets = poll(session).split("\x1e")
+    [acknowledged] = json.loads(next(p for p in packets if p.startswith("431"))[3:])
+    assert acknowledged["status"] == "active"
+    send("1")
+
+
+# What is acknowledged
+
+
+def test_joining_is_the_same_as_checking(service, room):
+    arrive(service, room, 1)
+    visitor = Visitor(service, room)
+    with connected(service, visitor.token) as socket:
+        joined = socket.ask("join-queue", {"eventId": room})
+        assert joined.keys() == PLACE | {"eventInfo", "success"}
+        assert joined.pop("success") is True
+        assert joined == visitor.check()
+        assert (joined["status"], joined["position"]) == ("queued", 1)
+        for payload in (room, room.upper(), {"eventId": room.upper()}):
+            assert socket.ask("join-queue", payload)["position"] == 1
+    assert visitor.check()["queueSize"] == 1
+
+
+def test_joining_an_empty_room_is_coming_in(service, room):
+    with connected(service, token_for()) as socket:
+        assert socket.ask("join-queue", room)["status"] == "active"
+
+
+BAD: list[tuple[object, str]] = [
+    (None, "VALIDATION_ERROR"),
+    ("", "VALIDATION_ERROR"),
+    ("abc", "VALIDATION_ERROR"),
+    (5, "VALIDATION_ERROR"),
+    (True, "VALIDATION_ERROR"),
+    ([], "VALIDATION_ERROR"),
+    ({}, "VALIDATION_ERROR"),
+    ({"eventId": None}, "VALIDATION_ERROR"),
+    ({"eventId": 5}, "VALIDATION_ERROR"),
+    ({"eventId": [UNKNOWN]}, "VALIDATION_ERROR"),
+    ({"eventId": UNKNOWN + "\n"}, "VALIDATION_ERROR"),
+    ({"eventid": UNKNOWN}, "VALIDATION_ERROR"),
+    (b"\xff\0", "VALIDATION_ERROR"),
+    ("x" * 10_000, "VALIDATION_ERROR"),
+    (UNKNOWN, "EVENT_NOT_FOUND"),
+    ({"eventId": UNKNOWN}, "EVENT_NOT_FOUND"),
+]
+
+
+@pytest.mark.parametrize("name", ["join-queue", "leave-queue"])
+def test_bad_payloads_are_acknowledged_and_harm_nobody(service, room, name, redis):
+    inside, waiting = arrive(service, room, 2)
+    with connected(service, waiting.token) as socket:
+        socket.ask("join-queue", room)
+        for payload, code in BAD:
+            refused = socket.ask(name, payload)
+            assert refused.keys() - {"details"} == {"success", "error", "message", "code"}
+            assert (refused["success"], refused["code"]) == (False, code), payload
+            assert refused["error"] == refused["message"]
+            assert is_korean(refused["error"])
+            socket.client.emit(name, payload)  # without an acknowledgement
+        socket.client.emit(name)
+        socket.client.emit(name, (room + "0", room, "more"))
+        socket.client.emit("no-such-event", room)
+        assert socket.ask("join-queue", room)["position"] == 1
+    assert [inside.stands(), waiting.stands()] == [("active", 0), ("queued", 1)]
+    assert not list(redis.scan_iter(f"*{UNKNOWN}*", count=1000))
+
+
+def test_a_message_that_is_far_too_long_costs_its_sender_the_socket_only(service, room):
+    with connected(service, token_for()) as bystander, connected(service, token_for()) as sender:
+        sender.client.emit("join-queue", "x" * 100_000)
+        check_soon(lambda: sender.client.connected, False, seconds=3)
+        assert bystander.ask("join-queue", room)["status"] == "active"
+
+
+def test_leaving_gives_the_place_up(service, room):
+    inside, third = Visitor(service, room), Visitor(service, room)
+    with connected(service, inside.token) as socket:
+        socket.ask("join-queue", room)
+        third.check()
+        assert socket.ask("leave-queue", {"eventId": room}) == {"success": True}
+        check_soon(third.stands, ("active", 0))
+        assert inside.stands() == ("not_in_queue", 0)
+        assert socket.ask("leave-queue", room) == {"success": True}
+
+
+# Who hears what
+
+
+def test_only_the_admitted_one_hears_it_on_every_socket_of_his(service, other, room):
+    inside, first, second = arrive(service, room, 3)
+    with (
+        connected(service, first.token) as here,
+        connected(other, first.token) as there,
+        connected(other, second.token) as neighbour,
+        connected(other, token_for()) as stranger,
+    ):
+        here.ask("join-queue", room)
+        neighbour.ask("join-queue", room)
+        stranger.ask("join-queue", room)
+        started = time.monotonic()
+        inside.leave(other)
+        for socket in (here, there):
+            [payload] = socket.wait_for("queue-entry-allowed")
+            assert payload.keys() == {"eventId", "userId", "message"}
+            assert (payload["eventId"], payload["userId"]) == (room, first.id)
+            assert is_korean(payload["message"])
+            assert socket.times("queue-entry-allowed")[0] - started < 1
+        time.sleep(0.6)
+        assert len(here.payloads("queue-entry-allowed")) == 1
+        assert len(there.payloads("queue-entry-allowed")) == 1
+        assert neighbour.payloads("queue-entry-allowed") == []
+        assert stranger.payloads("queue-entry-allowed") == []
+        assert first.id not in str(neighbour.heard + stranger.heard)
+
+
+def test_coming_in_without_a_wait_is_not_announced(service, room):
+    with connected(service, token_for()) as socket:
+        assert socket.ask("join-queue", room)["status"] == "active"
+        time.sleep(0.6)
+        assert socket.payloads("queue-entry-allowed") == []
+
+
+def test_the_numbers_are_told_to_the_room_and_not_too_often(service, other, room):
+    inside = Visitor(service, room)
+    with (
+        connected(service, inside.token) as here,
+        connected(other, token_for()) as there,
+        connected(other, token_for()) as outside,
+        connected(other, token_for()) as gone,
+    ):
+        for socket in (here, there, gone):
+            socket.ask("join-queue", room)
+        gone.ask("leave-queue", room)
+        heard_before = len(gone.payloads("queue-updated"))
+        deadline = time.monotonic() + 2.5
+        while time.monotonic() < deadline:
+            arrive(service, room, 1)
+            time.sleep(0.05)
+        size = overview(service, room)["queueSize"]
+        for socket in (here, there):
+            check_soon(
+                lambda socket=socket: socket.payloads("queue-updated")[-1]["queueSize"], size, 2.5
+            )
+            told = socket.payloads("queue-updated")
+            assert told[-1].keys() == {
+                "eventId",
+                "queueSize",
+                "currentUsers",
+                "threshold",
+                "timestamp",
+            }
+            assert (told[-1]["eventId"], told[-1]["threshold"]) == (room, 1)
+            assert told[-1]["currentUsers"] == 1
+            assert all(is_time(payload["timestamp"]) for payload in told)
+            assert len(told) >= 3
+            times = socket.times("queue-updated")
+            assert min(later - sooner for sooner, later in pairwise(times)) > 0.8
+        assert outside.payloads("queue-updated") == []
+        assert len(gone.payloads("queue-updated")) <= heard_before + 1  # one was on its way
+
+
+def test_numbers_that_do_not_change_are_not_told_again(service, room):
+    with connected(service, token_for()) as socket:
+        socket.ask("join-queue", room)
+        socket.wait_for("queue-updated")
+        time.sleep(1.5)
+        assert len(socket.payloads("queue-updated")) == 1
+
+
+def test_the_interval_of_the_numbers_is_a_setting(start_service, room):
+    service = start_service(QUEUE_UPDATE_SECONDS="0.1")
+    with connected(service, token_for()) as socket:
+        socket.ask("join-queue", room)
+        for number in range(1, 4):  # sooner than the default would allow
+            arrive(service, room, 1)
+            check_soon(lambda: socket.payloads("queue-updated")[-1:] != [], True)
+            check_soon(
+                lambda number=number: socket.payloads("queue-updated")[-1]["queueSize"], number, 0.8
+            )
+    service.kill()
+
+
+def test_clearing_is_told_to_all_who_look(service, other, room):
+    with (
+        connected(service, token_for()) as here,
+        connected(other, token_for()) as there,
+        connected(other, token_for()) as outside,
+    ):
+        for socket in (here, there):
+            socket.ask("join-queue", room)
+        clear_queue(service, room)
+        for socket in (here, there):
+            [payload] = socket.wait_for("queue-cleared")
+            assert payload.keys() == {"eventId", "message"}
+            assert payload["eventId"] == room
+            assert is_korean(payload["message"])
+        assert outside.payloads("queue-cleared") == []
+        assert there.ask("join-queue", room)["status"] == "active"
+
+
+# Signs of life
+
+
+def test_a_socket_that_closes_does_not_lose_the_place(service, other, room):
+    *_, waiting = arrive(service, room, 2)
+    behind = Visitor(service, room)
+    with connected(service, waiting.token) as socket:
+        socket.ask("join-queue", room)
+        behind.check()
+    with connected(other, waiting.token) as socket:
+        assert socket.ask("join-queue", room)["position"] == 1
+    time.sleep(0.5)
+    assert behind.stands() == ("queued", 2)
+
+
+def test_a_queue_socket_keeps_the_place_and_nothing_else_does(start_service, make_event, redis):
+    service = start_service(QUEUE_TTL_SECONDS="2")
+    event_id = make_event().id
+    run_queue(service, event_id, threshold=3)
+    people = [Visitor(service, event_id) for _ in range(6)]
+    inside, silent, unjoined, waiting, silent_too, leaver = people
+    waiting_key, _, inside_key, *_ = keys.waiting_room(event_id)
+
+    def places():
+        return [redis.zrange(inside_key, 0, -1), redis.zrange(waiting_key, 0, -1)]
+
+    with (
+        connected(service, inside.token) as first,
+        connected(service, waiting.token) as second,
+        connected(service, unjoined.token),
+        connected(service, leaver.token) as third,
+    ):
+        first.ask("join-queue", event_id)
+        silent.check()
+        unjoined.check()
+        run_queue(service, event_id, paused=True)
+        second.ask("join-queue", event_id)
+        silent_too.check()
+        third.ask("join-queue", event_id)
+        leaver.leave()
+        time.sleep(3)
+        assert places() == [[inside.id], [waiting.id]]
+    check_soon(places, [[], []], seconds=3.5)
+    service.kill()
+
+
+# The end
+
+
+@pytest.mark.parametrize("crowd", [1, 20])
+def test_open_sockets_do_not_delay_the_end_of_an_instance(start_service, room, crowd):
+    service = start_service()
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(connected(service, token_for())) for _ in range(crowd)]
+        for socket in sockets:
+            socket.ask("join-queue", room)
+        started = time.monotonic()
+        service.stop()
+        assert time.monotonic() - started < 3
+        check_soon(lambda: any(socket.client.connected for socket in sockets), False)
+
+
+def test_an_unknown_event_of_a_socket_leaves_no_trace(service, redis):
+    unknown = str(uuid4())
+    with connected(service, token_for()) as socket:
+        for name in ("join-queue", "leave-queue"):
+            assert socket.ask(name, unknown)["code"] == "EVENT_NOT_FOUND"
+        time.sleep(0.5)
+    assert not list(redis.scan_iter(f"*{unknown}*", count=1000))
+    assert redis.zscore(keys.WAITING_LINES, unknown) is None
