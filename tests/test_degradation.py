@@ -27,8 +27,11 @@ from tests.support.buyers import at_once, token_for
 from tests.support.factories import Event, one, section, ticket
 from tests.support.proxy import Address, Proxy, proxy
 from tests.support.service import Response, Service, run_service
+from tests.support.sockets import connected
+from tests.support.visitors import arrive, run_queue
 from ticket_service import schema
 from ticket_service.stores import redis as stores_redis
+from ticket_service.stores.keys import ADMITTED
 from ticket_service.stores.postgres import CHECKOUT_TIMEOUT, LOCK_TIMEOUT_MS, RESPONSE_TIMEOUT
 
 POOL_SIZE = 8
@@ -313,6 +316,129 @@ def test_an_idle_connection_to_redis_may_be_cut(redis_url: str):
         for _ in range(3):
             assert store.command("PING") == "PONG"
             server.cut()
+
+
+# The waiting room without Redis
+
+
+def queue_calls(event: Event) -> list[tuple[str, str, str, object]]:
+    """Every call of the waiting room: method, path, role and body."""
+    return [
+        ("POST", f"/queue/check/{event.id}", "user", None),
+        ("GET", f"/queue/status/{event.id}", "user", None),
+        ("POST", f"/queue/heartbeat/{event.id}", "user", None),
+        ("POST", f"/queue/leave/{event.id}", "user", None),
+        ("GET", f"/queue/admin/{event.id}", "admin", None),
+        ("PUT", f"/queue/admin/{event.id}", "admin", {"threshold": 5}),
+        ("POST", f"/queue/admin/clear/{event.id}", "admin", None),
+    ]
+
+
+def ask_queue(service: Service, event: Event) -> dict[str, tuple[Response, float]]:
+    """The answers of every call by its path, with their times."""
+    return {
+        f"{method} {path}": timed(
+            partial(
+                service.request, method, f"/api/v1{path}", token=token_for(role=role), json=body
+            )
+        )
+        for method, path, role, body in queue_calls(event)
+    }
+
+
+def without_queue(answer: Response) -> bool:
+    """Whether it is the 503 that says that there is no waiting room now."""
+    return (
+        answer.status == 503
+        and answer.json()["code"] == "QUEUE_UNAVAILABLE"
+        and int(answer.headers["Retry-After"]) >= 1
+    )
+
+
+@pytest.mark.parametrize("failure", ["refuse", "hang", "lose_answers"])
+def test_without_redis_there_is_no_waiting_room_and_nobody_waits_to_hear_it(
+    instance: Instance, event: Event, failure: str
+):
+    service = instance.service
+    run_queue(service, event.id, paused=True)  # a closed gate, which only Redis remembers
+    assert buy_seat(service, event).json()["code"] == "QUEUE_REQUIRED"
+    getattr(instance.redis, failure)()
+    for _ in range(2):
+        for call, (answer, seconds) in ask_queue(service, event).items():
+            assert (call, without_queue(answer), seconds < 1) == (call, True, True)
+        time.sleep(stores_redis.REST_AFTER_FAILURE)  # after which it is tried again
+    assert buy_seat(service, event).status == 201
+    assert buy_ticket(service, event).status == 201
+
+    instance.redis.restore()
+    eventually(lambda: instance.state() == (200, "ok"))
+    statuses = {call: answer.status for call, (answer, _) in ask_queue(service, event).items()}
+    assert set(statuses.values()) == {200}
+
+
+def test_the_shop_may_be_closed_while_there_is_no_waiting_room(
+    event: Event,
+    database: Connection,
+    database_url: str,
+    redis_url: str,
+    start_service: Callable[..., Service],
+):
+    with proxy(address(redis_url)) as redis:
+        service = start_service(
+            DATABASE_URL=database_url,
+            REDIS_URL=through(redis, redis_url),
+            SELL_WITHOUT_WAITING_ROOM="false",
+        )
+        assert buy_seat(service, event, 1).status == 201
+        for fail in (redis.refuse, redis.hang):
+            fail()
+            for buy in (buy_seat, buy_ticket):
+                answer, seconds = timed(partial(buy, service, event))
+                assert (without_queue(answer), seconds < 1) == (True, True)
+            assert sold(database, event) == (1, 1)
+            redis.restore()
+            eventually(lambda: service.request("GET", "/health/ready").json()["status"] == "ok")
+        assert buy_seat(service, event, 2).status == 201  # seat 0 may be locked: what hung went on
+        assert buy_ticket(service, event).status == 201
+        service.kill()
+
+
+@pytest.mark.parametrize("loss", ["outage", "flush", "restart"])
+def test_when_redis_is_back_people_are_admitted_and_told_again(
+    instance: Instance, event: Event, redis_url: str, folder: Path, loss: str
+):
+    service = instance.service
+    run_queue(service, event.id, threshold=1)
+    inside, waiting = arrive(service, event.id, 2)
+    with ExitStack() as stack:
+        socket = stack.enter_context(connected(service, waiting.token))
+        assert socket.ask("join-queue", event.id)["position"] == 1
+        url = redis_url
+        if loss == "flush":
+            with Redis.from_url(redis_url) as redis:
+                redis.flushall()
+                redis.script_flush()
+        else:
+            instance.redis.refuse()
+            eventually(lambda: socket.ask("join-queue", event.id).get("code") is not None)
+            assert socket.ask("join-queue", event.id)["code"] == "QUEUE_UNAVAILABLE"
+        if loss == "restart":
+            url = stack.enter_context(valkey(subfolder(folder, f"restarted-valkey-{event.id}")))
+            instance.redis.upstream = address(url)
+        instance.redis.restore()
+        eventually(lambda: instance.state() == (200, "ok"))
+        with Redis.from_url(url) as redis:
+            eventually(lambda: redis.pubsub_numsub(ADMITTED)[0][1] > 0)
+        if loss != "outage":
+            run_queue(service, event.id, threshold=1)
+            assert inside.check()["status"] == "active"
+        assert socket.ask("join-queue", event.id)["position"] == 1
+        inside.leave()
+        socket.wait_for("queue-entry-allowed", seconds=2)
+        assert waiting.stands() == ("active", 0)
+        numbers = len(socket.payloads("queue-updated"))
+        arrive(service, event.id, 1)
+        socket.wait_for("queue-updated", numbers + 1, seconds=3)
 
 
 # PostgreSQL
