@@ -43,6 +43,13 @@ PROTECTED = [
     ("GET", "/reservations/my"),
     ("GET", f"/reservations/{UUID}"),
     ("POST", f"/reservations/{UUID}/cancel"),
+    ("POST", f"/queue/check/{UUID}"),
+    ("GET", f"/queue/status/{UUID}"),
+    ("POST", f"/queue/heartbeat/{UUID}"),
+    ("POST", f"/queue/leave/{UUID}"),
+    ("GET", f"/queue/admin/{UUID}"),
+    ("PUT", f"/queue/admin/{UUID}"),
+    ("POST", f"/queue/admin/clear/{UUID}"),
 ]
 
 

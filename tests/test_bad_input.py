@@ -56,11 +56,25 @@ READS = [
     f"/api/v1/seats/reservation/{UUID}",
     "/api/v1/reservations/my",
     f"/api/v1/reservations/{UUID}",
+    f"/api/v1/queue/status/{UUID}",
     "/health",
 ]
-WRITES = ["/api/v1/seats/reserve", "/api/v1/reservations", f"/api/v1/reservations/{UUID}/cancel"]
-METHODS = [(path, {"GET", "HEAD", "OPTIONS"}) for path in READS] + [
-    (path, {"POST", "OPTIONS"}) for path in WRITES
+QUEUE_WRITES = [
+    "/queue/check/{}",
+    "/queue/heartbeat/{}",
+    "/queue/leave/{}",
+    "/queue/admin/clear/{}",
+]
+WRITES = [
+    "/api/v1/seats/reserve",
+    "/api/v1/reservations",
+    f"/api/v1/reservations/{UUID}/cancel",
+    *(f"/api/v1{path.format(UUID)}" for path in QUEUE_WRITES),
+]
+METHODS = [
+    *((path, {"GET", "HEAD", "OPTIONS"}) for path in READS),
+    *((path, {"POST", "OPTIONS"}) for path in WRITES),
+    (f"/api/v1/queue/admin/{UUID}", {"GET", "HEAD", "PUT", "OPTIONS"}),
 ]
 
 
@@ -360,6 +374,17 @@ def test_an_id_to_cancel_must_be_a_uuid(service: Service, wrong: str):
     check_error(answer, 400, "VALIDATION_ERROR")
 
 
+@pytest.mark.parametrize("wrong", MALFORMED_IDS, ids=repr)
+def test_an_id_of_a_waiting_room_must_be_a_uuid(service: Service, wrong: str):
+    token = token_for(role="admin")
+    for path in QUEUE_WRITES:
+        answer = service.post(path.format(quote(wrong)), token=token)
+        check_error(answer, 400, "VALIDATION_ERROR")
+    for path in ("/queue/status/{}", "/queue/admin/{}"):
+        answer = service.get(path.format(quote(wrong)), token=token)
+        check_error(answer, 400, "VALIDATION_ERROR")
+
+
 @pytest.mark.parametrize(
     "path",
     [
@@ -467,6 +492,8 @@ def test_refusals_are_korean_unless_english_is_preferred(
         ("GET", "/reservations/my", {"token": "x"}, 401, "INVALID_TOKEN"),
         ("GET", "/reservations/my", {"token": token_for(exp=1)}, 401, "TOKEN_EXPIRED"),
         ("GET", f"/reservations/{UUID}", {"token": "valid"}, 404, "RESERVATION_NOT_FOUND"),
+        ("POST", f"/queue/check/{UUID}", {"token": "valid"}, 404, "EVENT_NOT_FOUND"),
+        ("GET", f"/queue/admin/{UUID}", {"token": "valid"}, 403, "FORBIDDEN"),
         ("POST", "/reservations", {"token": "valid", "body": "{}"}, 415, "VALIDATION_ERROR"),
         ("POST", "/reservations", {"token": "valid", "json": {}}, 400, "VALIDATION_ERROR"),
         ("POST", "/events", {}, 405, "VALIDATION_ERROR"),

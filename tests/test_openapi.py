@@ -33,12 +33,26 @@ CALLS = [
     ("get", "/api/v1/reservations/my", 200, True),
     ("get", "/api/v1/reservations/{reservation_id}", 200, True),
     ("post", "/api/v1/reservations/{reservation_id}/cancel", 200, True),
+    ("post", "/api/v1/queue/check/{event_id}", 200, True),
+    ("get", "/api/v1/queue/status/{event_id}", 200, True),
+    ("post", "/api/v1/queue/heartbeat/{event_id}", 200, True),
+    ("post", "/api/v1/queue/leave/{event_id}", 200, True),
+    ("get", "/api/v1/queue/admin/{event_id}", 200, True),
+    ("put", "/api/v1/queue/admin/{event_id}", 200, True),
+    ("post", "/api/v1/queue/admin/clear/{event_id}", 200, True),
 ]
 
 # Fields that an answer may lack.
 OPTIONAL = {"details", "isExpired"}
 
-TYPES = {"string": str, "integer": int, "boolean": bool, "array": list, "object": dict}
+TYPES: dict[str, Any] = {
+    "string": str,
+    "integer": int,
+    "number": (int, float),
+    "boolean": bool,
+    "array": list,
+    "object": dict,
+}
 
 
 @pytest.fixture(scope="module")
@@ -148,7 +162,8 @@ def test_every_call_is_described(spec: Spec, method: str, path: str, status: int
     errors = body_schema(spec, operation, "default")
     assert resolved(spec, errors) == spec["components"]["schemas"]["Error"]
     assert operation.get("security", []) == ([{"bearer": []}] if private else [])
-    assert ("requestBody" in operation) == path.endswith(("/reserve", "/reservations"))
+    has_body = method == "put" or path.endswith(("/reserve", "/reservations"))
+    assert ("requestBody" in operation) == has_body
 
 
 def test_no_answer_is_described_that_never_comes(spec: Spec):
@@ -226,12 +241,38 @@ def test_real_answers_are_as_described(service: Service, make_event: MakeEvent, 
     cancelled = service.post(f"/reservations/{held}/cancel", token=token)
     check(cancelled, "post", "/api/v1/reservations/{reservation_id}/cancel")
 
+    artless = make_event(artist_name=None)
+    admin = token_for(role="admin")
+    control = {"threshold": 1, "paused": False}
+    for event_id in (event.id, artless.id):
+        for method, path, who, body in (
+            ("get", "/queue/admin/{}", admin, None),
+            ("put", "/queue/admin/{}", admin, control),
+            ("post", "/queue/check/{}", token, None),
+            ("post", "/queue/check/{}", admin, None),
+            ("get", "/queue/status/{}", token, None),
+            ("get", "/queue/status/{}", admin, None),
+            ("get", "/queue/status/{}", token_for(), None),
+            ("post", "/queue/heartbeat/{}", token, None),
+            ("get", "/queue/admin/{}", admin, None),
+            ("post", "/queue/leave/{}", token, None),
+            ("post", "/queue/admin/clear/{}", admin, None),
+        ):
+            url = f"/api/v1{path.format(event_id)}"
+            answer = service.request(method.upper(), url, token=who, json=body)
+            check(answer, method, f"/api/v1{path.format('{event_id}')}")
+    service.request("PUT", f"/api/v1/queue/admin/{event.id}", token=admin, json={"paused": True})
+    refused = service.post("/seats/reserve", token=token_for(), json=order)
+    assert check(refused, "post", reserve, "default")["code"] == "QUEUE_REQUIRED"
+
 
 @pytest.mark.parametrize(
     ("schema", "value"),
     [
         ({"type": "integer"}, "1"),
         ({"type": "integer"}, True),
+        ({"type": "number"}, True),
+        ({"type": "number"}, "1.5"),
         ({"type": "string"}, None),
         ({"type": "string", "enum": ["a"]}, "b"),
         ({"type": "string", "format": "date-time"}, "2026-11-22 13:00:00"),
