@@ -1,0 +1,29 @@
+"""Instances hear each other after a long silence: redis-py's own time-out is five seconds."""
+
+import time
+
+from tests.support.sockets import connected
+from tests.support.visitors import arrive, clear_queue, run_queue
+from ticket_service.stores.redis import QUIET
+
+SILENCE = 2 * QUIET + 2
+"""Seconds: the listener has asked twice whether Redis is still there."""
+
+
+def test_who_waits_in_silence_still_hears_of_his_admission(service, start_service, make_event):
+    other, event_id = start_service(), make_event().id
+    run_queue(service, event_id, threshold=1)
+    inside, waiting = arrive(service, event_id, 2)
+    with connected(other, waiting.token) as socket:
+        socket.ask("join-queue", event_id)
+        socket.wait_for("queue-updated")
+        time.sleep(SILENCE)
+        assert len(socket.heard) == 1
+        inside.leave()
+        socket.wait_for("queue-entry-allowed", seconds=1)
+        clear_queue(service, event_id)
+        socket.wait_for("queue-cleared", seconds=1)
+    lines = [line["message"] for line in other.log_lines()]
+    assert lines.count("listening") == 1
+    assert "not listening" not in lines
+    other.kill()
