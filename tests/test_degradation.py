@@ -487,6 +487,19 @@ def test_refused_by_postgresql_every_answer_is_a_503_at_once(instance: Instance,
     assert {name: status for name, status in statuses.items() if status >= 500} == {}
 
 
+def test_without_postgresql_the_line_goes_on_for_every_event_that_is_known(
+    instance: Instance, make_event: Callable[..., Event]
+):
+    service, known, unknown = instance.service, make_event(), make_event()
+    run_queue(service, known.id, threshold=1)
+    inside, waiting = arrive(service, known.id, 2)
+    instance.postgres.refuse()
+    inside.leave()
+    eventually(lambda: waiting.stands() == ("active", 0))
+    assert arrive(service, known.id, 1)[0].stands() == ("queued", 1)
+    assert refused(service.post(f"/queue/check/{unknown.id}", token=token_for()))
+
+
 def test_a_failure_is_logged_under_the_id_of_its_request(instance: Instance):
     request_id = uuid4().hex
     instance.postgres.refuse()
