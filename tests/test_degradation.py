@@ -437,7 +437,7 @@ def test_when_redis_is_back_people_are_admitted_and_told_again(
         socket.wait_for("queue-entry-allowed", seconds=2)
         assert waiting.stands() == ("active", 0)
         numbers = len(socket.payloads("queue-updated"))
-        arrive(service, event.id, 1)
+        arrive(service, event.id, 2)  # one would make the numbers those that were told last
         socket.wait_for("queue-updated", numbers + 1, seconds=3)
 
 

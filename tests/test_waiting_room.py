@@ -573,7 +573,12 @@ def test_each_change_leaves_the_other_alone(service, event):
 
 def test_the_threshold_is_a_setting(start_service, event):
     service = start_service(QUEUE_THRESHOLD="1")
-    assert [visitor.stands()[0] for visitor in arrive(service, event.id, 2)] == ["active", "queued"]
+    places = [Visitor(service, event.id).check() for _ in range(2)]
+    assert [(place["status"], place["threshold"]) for place in places] == [
+        ("active", 1),
+        ("queued", 1),
+    ]
+    service.kill()
 
 
 def test_clearing_sends_everyone_away(service, room):

@@ -302,7 +302,7 @@ def test_the_scripts_do_what_the_model_does(lines: WaitingLines, redis: Redis, c
     run_state_machine_as_test(
         Here,
         settings=settings(
-            max_examples=150,
+            max_examples=100,
             stateful_step_count=40,
             deadline=None,
             database=None,
