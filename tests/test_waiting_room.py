@@ -567,6 +567,8 @@ def test_each_change_leaves_the_other_alone(service, event):
     run_queue(service, event.id, threshold=7)
     run_queue(service, event.id, paused=True)
     run_queue(service, event.id, threshold=8)
+    seen = overview(service, event.id)
+    assert (seen["threshold"], seen["paused"]) == (8, True)
     seen = run_queue(service, event.id, threshold=9, paused=False)
     assert (seen["threshold"], seen["paused"]) == (9, False)
 
