@@ -260,7 +260,7 @@ def test_numbers_that_do_not_change_are_not_told_again(service, room):
 
 
 def test_the_interval_of_the_numbers_is_a_setting(start_service, room):
-    service = start_service(QUEUE_UPDATE_SECONDS="0.1")
+    service = start_service(UPDATE_SECONDS="0.1")
     with connected(service, token_for()) as socket:
         socket.ask("join-queue", room)
         for number in range(1, 4):  # sooner than the default would allow
