@@ -20,7 +20,7 @@ from types import FrameType
 import psycopg2
 from redis import Redis, RedisError
 
-from bench import data, machine, report, rig
+from bench import data, machine, report, rig, sockets
 from bench.lines import ASKERS, lines
 from bench.load import measure
 from bench.report import Result
@@ -71,17 +71,27 @@ def run(seconds: float, rounds: int, people: int) -> int:
             ceiling = measure(server.port, iter(YARDSTICK.requests()), seconds).rate
         print(f"Load generator: {ceiling:,.0f} requests/s from a server that only answers")
         content = data.load(stores.database_url, supply(seconds) * rounds)
+        yardstick = stack.enter_context(rig.yardstick(folder, cores))
+        with rig.service(folder, cores, stores) as fresh:
+            room = sockets.measure(
+                fresh,
+                stores.redis_url,
+                content.ticket_type.event_id,
+                secret,
+                seconds,
+                [lambda: measure(yardstick.port, iter(YARDSTICK.requests()), seconds).rate]
+                * rounds,
+            )
         redis = stack.enter_context(Redis.from_url(stores.redis_url, decode_responses=True))
         queued = stack.enter_context(lines(redis, content, people))
         service = stack.enter_context(rig.service(folder, cores, stores))
-        yardstick = stack.enter_context(rig.yardstick(folder, cores))
         meter = Meter(service, yardstick, redis, seconds)
         table = rows(content, queued, service, secret, seconds)
         results = []
         for number in range(1, rounds + 1):
             print(f"Round {number} of {rounds}", flush=True)
-            results.append(meter.round(table))
-    print(*report.table(results), *report.remarks(results, queued), sep="\n")
+            results.append([*meter.round(table), room.results[number - 1]])
+    print(*report.table(results), *room.remarks(), *report.remarks(results, queued), sep="\n")
     return int(report.faults(results) > 0)
 
 

@@ -74,13 +74,13 @@ class Load:
 
     def run(self) -> Measurement:
         """Ask until the time is over, and wait for the last answers. Raises LoadFailed."""
-        started, used, busy = time.perf_counter(), time.process_time(), _busy_seconds()
+        started, used, busy = time.perf_counter(), time.process_time(), busy_seconds()
         for connection in self._connections:
             self._ask(connection, started)
         self._loop.run(self._tick)
         elapsed = time.perf_counter() - started
         used = time.process_time() - used
-        busy = _busy_seconds() - busy
+        busy = busy_seconds() - busy
         if len(self._times) < 2:
             raise LoadFailed("hardly an answer came in the measured time")
         percentiles = statistics.quantiles(self._times, n=100)
@@ -120,7 +120,7 @@ class Load:
             self._ask(connection, now)
 
 
-def _busy_seconds() -> float:
+def busy_seconds() -> float:
     """The time, of all our cores since the machine started, when they were not idle."""
     times = psutil.cpu_times(percpu=True)
     ours = [times[core] for core in os.sched_getaffinity(0)]

@@ -23,6 +23,7 @@ ROWS = [
     "POST /queue/check, line of 20,000 |",
     "GET /queue/status, line of 1,000 |",
     "GET /queue/status, line of 20,000 |",
+    "1,000 WebSockets in a room: deliveries |",
 ]
 
 

@@ -1,0 +1,143 @@
+"""The row of the WebSockets: one room of them, and messages to it through Redis."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import statistics
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import orjson
+import redis
+
+from bench.load import WARM_UP, Measurement, busy_seconds
+from bench.report import Result
+from bench.rig import Server
+from bench.rows import Row
+from bench.socket_load import Audience, Broadcast
+from bench.wire import LoadFailed
+from dev.make_token import make_token
+from ticket_service.realtime import events
+from ticket_service.realtime.websocket import text_frame
+from ticket_service.stores import keys
+
+SOCKETS = 1_000
+
+IN_FLIGHT = 8
+"""Messages on their way at full speed: the next one goes out when all have heard the eighth before
+it."""
+
+PACE = 20.0
+"""Messages a second for the delay, which at full speed would be that of the queue."""
+
+FIRST = 20
+"""Sockets that come and go before memory is counted, so that what is loaded once is loaded."""
+
+ROW = Row(f"{SOCKETS:,} WebSockets in a room: deliveries", 12, 36, list)
+
+
+@dataclass(frozen=True)
+class Room:
+    """Everything about the room, round by round."""
+
+    results: list[Result]
+    bytes_each: float
+    """By how much the worker process grew for each socket."""
+
+    def remarks(self) -> list[str]:
+        """What the table does not show."""
+        return [
+            f"WebSockets: a delivery is one message to one socket, {IN_FLIGHT} messages in flight;"
+            f" p50 and p99 from publishing to hearing at {PACE:.0f} messages/s;"
+            f" {self.bytes_each / 1024:.1f} KiB of the worker's memory for each",
+        ]
+
+
+def measure(
+    server: Server,
+    redis_url: str,
+    event_id: str,
+    jwt_secret: str,
+    seconds: float,
+    yardsticks: Iterable[Callable[[], float]],
+) -> Room:
+    """Fill a room of a fresh server, and measure once for each yardstick, which is asked before.
+
+    Raises LoadFailed.
+    """
+    with redis.Redis.from_url(redis_url) as client:
+        publish, size = _messages(client, event_id)
+        [worker] = server.process.children()
+        try:
+            with Audience(server.port, _tokens(FIRST, jwt_secret), event_id) as audience:
+                audience.wait_for_quiet()
+            before = worker.memory_info().rss
+            with Audience(server.port, _tokens(SOCKETS, jwt_secret), event_id) as audience:
+                audience.wait_for_quiet()
+                grown = worker.memory_info().rss - before
+                results = [
+                    _round(server, audience, publish, size, seconds, yardstick())
+                    for yardstick in yardsticks
+                ]
+        except OSError as error:
+            raise LoadFailed(f"the server cannot be reached: {error}") from error
+    return Room(results, grown / SOCKETS)
+
+
+def _round(
+    server: Server,
+    audience: Audience,
+    publish: Callable[[], object],
+    size: int,
+    seconds: float,
+    yardstick: float,
+) -> Result:
+    started, own, used = time.perf_counter(), time.process_time(), server.cpu_seconds()
+    busy = busy_seconds()
+    begin = started + seconds * WARM_UP
+    fast = Broadcast(audience, publish, size, in_flight=IN_FLIGHT, pace=None)
+    fast.run(begin, begin + seconds)
+    elapsed = time.perf_counter() - started
+    own, used = time.process_time() - own, server.cpu_seconds() - used
+    busy = busy_seconds() - busy
+    paced = Broadcast(audience, publish, size, in_flight=IN_FLIGHT, pace=PACE)
+    paced.run(now := time.perf_counter(), now + seconds)
+    percentiles = statistics.quantiles(paced.delays, n=100)
+    measurement = Measurement(
+        rate=len(fast.delays) / seconds,
+        p50_ms=percentiles[49] * 1000,
+        p99_ms=percentiles[98] * 1000,
+        elapsed=elapsed,
+        statuses=Counter(),
+        generator_cpu=own / elapsed,
+        cores_busy=busy / elapsed / len(os.sched_getaffinity(0)),
+        sales=None,
+    )
+    return Result(
+        ROW, measurement, cpu=used / elapsed, ratio=measurement.rate / yardstick, script_us=0.0
+    )
+
+
+def _messages(client: redis.Redis, event_id: str) -> tuple[Callable[[], object], int]:
+    """What publishes the next message, as an instance would; and the size of each one's frame."""
+    ticket_type = str(uuid.uuid4())
+    left = itertools.cycle(range(900_000, 100_000, -1))  # always as many digits
+
+    def told() -> events.Told:
+        return events.ticket_updated(event_id, ticket_type, next(left), 1_000_000)
+
+    def publish() -> object:
+        name, room, payload = told()
+        message = {"kind": "tell", "name": name, "room": room, "payload": payload, "skip": None}
+        return client.publish(keys.BUS, orjson.dumps([message]))
+
+    name, _, payload = told()
+    return publish, len(text_frame(b"42" + orjson.dumps([name, payload])))
+
+
+def _tokens(count: int, jwt_secret: str) -> Iterable[str]:
+    return (make_token(str(uuid.uuid4()), "user", jwt_secret) for _ in range(count))
