@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import gevent
 import orjson
 from engineio.packet import MESSAGE, Packet
-from gevent.lock import BoundedSemaphore
 from socketio.manager import Manager
 
 from ticket_service.realtime.events import Told, person
@@ -25,9 +25,16 @@ TURN = 200
 MOST_QUEUED = 1_000
 """Packets that wait for a polling client; then it is dropped."""
 
+MOST_WAITING = 1_000
+"""Events that wait for those before them; then whoever sends another waits as well."""
+
+LARGEST_WRITE = 32 * 1024
+"""Bytes that go to a socket at once, unless one event is larger; the kernel keeps more."""
 
 JUST_NOW = 5.0
 """Seconds in which two ways of learning the same thing are one."""
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -48,6 +55,15 @@ class Client:
     heard_at: float = 0.0
 
 
+class _Event(NamedTuple):
+    """What is to be said: as a packet to those who poll, as a frame to the others."""
+
+    room: str
+    skip: str | None
+    packet: Packet
+    frame: bytes
+
+
 class Gone(Exception):
     """The socket was closed meanwhile."""
 
@@ -59,7 +75,8 @@ class Rooms(Manager):  # type: ignore[misc] # python-socketio has no types
         super().__init__()
         self.clients: dict[str, Client] = {}
         self._joined: Counter[str] = Counter()
-        self._sending = BoundedSemaphore(1)
+        self._outbox: list[_Event] = []
+        self._sender: Any = None
 
     def arrived(self, sid: str, client: Client) -> None:
         """Remember whose socket this is, so that it hears what is for this person only."""
@@ -140,31 +157,57 @@ class Rooms(Manager):  # type: ignore[misc] # python-socketio has no types
     def send(self, told: Told, *, skip: str | None = None) -> None:
         """Send an event to everyone in a room of this instance, but to the socket `skip`.
 
-        In a large room others have their turn in between, but for other events, which wait: so all
-        arrive in order.
+        All arrive in order. What is sent while a large room still hears of something else waits,
+        and then goes out together, with one write for each socket. Waits itself only when very
+        much is waiting.
         """
-        with self._sending:
-            self._send(told, skip)
-
-    def _send(self, told: Told, skip: str | None) -> None:
         text = "2" + orjson.dumps([told.name, told.payload]).decode()  # 2: an event (Socket.IO)
-        packet = Packet(MESSAGE, text)
         frame = text_frame(b"4" + text.encode())  # 4: a message (Engine.IO)
-        for number, socket in enumerate(self._sockets(told.room, skip), start=1):
-            websocket = getattr(socket, "websocket", None)
-            # Past the queue, unless something in it must go first.
-            if websocket is not None and socket.upgraded and socket.queue.empty():
-                websocket.push(frame)
-            elif socket.queue.qsize() < MOST_QUEUED:
-                socket.send(packet)
-            else:
-                socket.close(wait=False, abort=True)
+        self._outbox.append(_Event(told.room, skip, Packet(MESSAGE, text), frame))
+        if not self._sender:
+            self._sender = gevent.spawn(self._send_outbox)
+        elif len(self._outbox) >= MOST_WAITING:
+            self._sender.join()
+
+    def _send_outbox(self) -> None:
+        while self._outbox:
+            waiting, self._outbox = self._outbox, []
+            for batch in _batches(waiting):
+                try:
+                    self._send(batch)
+                except Exception:
+                    log.exception("not sent", extra={"room": batch[0].room})
+
+    def _send(self, batch: list[_Event]) -> None:
+        """Send to each socket; in a large room others have their turn in between."""
+        room, skip, _, _ = batch[0]
+        frames = b"".join(event.frame for event in batch)
+        sockets = self.server.eio.sockets
+        members = list(self.rooms.get(NAMESPACE, {}).get(room, {}).items())
+        for number, (sid, engine_sid) in enumerate(members, start=1):
+            socket = sockets.get(engine_sid)
+            if socket is not None and not socket.closed and sid != skip:
+                # Past the queue, unless something in it must go first.
+                if socket.upgraded and socket.queue.empty() and hasattr(socket, "websocket"):
+                    socket.websocket.push(frames)
+                elif socket.queue.qsize() < MOST_QUEUED:
+                    for event in batch:
+                        socket.send(event.packet)
+                else:
+                    socket.close(wait=False, abort=True)
             if number % TURN == 0:
                 gevent.sleep(0)
 
-    def _sockets(self, room: str, skip: str | None) -> Iterator[Any]:
-        engine = self.server.eio
-        for sid, engine_sid in list(self.rooms.get(NAMESPACE, {}).get(room, {}).items()):
-            socket = engine.sockets.get(engine_sid)
-            if sid != skip and socket is not None and not socket.closed:
-                yield socket
+
+def _batches(events: Iterable[_Event]) -> Iterator[list[_Event]]:
+    """What may go out together: neighbours to the same sockets, up to LARGEST_WRITE bytes."""
+    batch: list[_Event] = []
+    size = 0
+    for event in events:
+        size += len(event.frame)
+        if batch and (size > LARGEST_WRITE or event[:2] != batch[0][:2]):
+            yield batch
+            batch, size = [], len(event.frame)
+        batch.append(event)
+    if batch:
+        yield batch
