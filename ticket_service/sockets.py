@@ -6,6 +6,7 @@ import logging
 import random
 import time
 
+import engineio.socket
 import gevent
 import orjson
 from flask import Flask
@@ -13,6 +14,7 @@ from flask_socketio import SocketIO
 
 from ticket_service.config import Settings
 from ticket_service.handlers import Handlers
+from ticket_service.realtime.engine import EngineSocket
 from ticket_service.realtime.rooms import NAMESPACE
 from ticket_service.realtime.websocket import LARGEST_MESSAGE, WebSocket
 from ticket_service.services import Services
@@ -39,6 +41,7 @@ class Sockets:
         )
         self._rooms = services.rooms
         self._engine = services.rooms.server.eio
+        engineio.socket.Socket = EngineSocket  # the engine makes one for each client
         self._engine._async = {**self._engine._async, "websocket": WebSocket}
         self._silent: dict[str, float] = {}
         self._drain_seconds = settings.drain_seconds

@@ -187,8 +187,7 @@ class Rooms(Manager):  # type: ignore[misc] # python-socketio has no types
         for number, (sid, engine_sid) in enumerate(members, start=1):
             socket = sockets.get(engine_sid)
             if socket is not None and not socket.closed and sid != skip:
-                # Past the queue, unless something in it must go first.
-                if socket.upgraded and socket.queue.empty() and hasattr(socket, "websocket"):
+                if socket.websocket is not None:
                     socket.websocket.push(frames)
                 elif socket.queue.qsize() < MOST_QUEUED:
                     for event in batch:

@@ -82,8 +82,6 @@ class WebSocket:
             b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
             b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n"
         )
-        # engineio's socket, so that a room can find the way past its queue.
-        self._handler.__self__.websocket = self  # type: ignore[attr-defined]
         self._handler(self)
         raise StopIteration
 
@@ -113,12 +111,10 @@ class WebSocket:
                 return None
 
     def send(self, message: str | bytes) -> None:
-        """Send one message of engineio's. Raises OSError when the connection is at its end."""
-        if not self._open:
-            raise OSError
+        """Send one message of engineio's, if the connection is still there."""
         if isinstance(message, str):
             self.push(text_frame(message.encode()))
-        else:
+        elif self._open:
             self.push(self._connection.send(Message(data=message)))  # nothing of ours is binary
 
     def push(self, frame: bytes) -> None:
