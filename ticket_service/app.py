@@ -27,8 +27,8 @@ def create_app(settings: Settings) -> Flask:
     for resource in (events, tickets, seats, reservations, queue, health):
         api.register_blueprint(resource.blueprint)
     http = app.wsgi_app
-    sockets = Sockets(app, services, settings)  # puts itself in front
+    sockets = Sockets(app, services, settings)
     app.extensions["ticket_service.background"] = Background(services, sockets, settings)
-    edge = Edge(http, app.wsgi_app, settings.frontend_urls)
+    edge = Edge(http, sockets, settings.frontend_urls)
     app.wsgi_app = edge  # type: ignore[method-assign]
     return app

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import random
 import time
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import engineio.socket
 import gevent
@@ -13,6 +15,7 @@ from flask import Flask
 from flask_socketio import SocketIO
 
 from ticket_service.config import Settings
+from ticket_service.exchange import Environ
 from ticket_service.handlers import Handlers
 from ticket_service.realtime.engine import EngineSocket
 from ticket_service.realtime.rooms import NAMESPACE
@@ -24,7 +27,7 @@ LOGIN_TIMEOUT = 10.0
 
 
 class Sockets:
-    """The Socket.IO server, which answers before Flask does."""
+    """The Socket.IO server, which answers before Flask does: a WSGI application."""
 
     def __init__(self, app: Flask, services: Services, settings: Settings) -> None:
         socketio = SocketIO(
@@ -39,6 +42,7 @@ class Sockets:
             manage_session=False,
             max_http_buffer_size=LARGEST_MESSAGE,
         )
+        self._app = app
         self._rooms = services.rooms
         self._engine = services.rooms.server.eio
         engineio.socket.Socket = EngineSocket  # the engine makes one for each client
@@ -47,6 +51,15 @@ class Sockets:
         self._drain_seconds = settings.drain_seconds
         for name, handler in Handlers(services, settings.jwt_key).by_name().items():
             socketio.on_event(name, handler)
+
+    def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
+        """Answer one request, as WSGI has it.
+
+        Flask-SocketIO would do it, but copies the environment and makes a class for each client.
+        """
+        environ["flask.app"] = self._app
+        answer: Iterable[bytes] = self._rooms.server.handle_request(environ, start_response)
+        return answer
 
     def close_unwelcome(self) -> None:
         """Disconnect those whose token has ended: they must log in before they come back. And close
