@@ -90,7 +90,7 @@ def run(seconds: float, rounds: int, people: int) -> int:
         results = []
         for number in range(1, rounds + 1):
             print(f"Round {number} of {rounds}", flush=True)
-            results.append([*meter.round(table), room.results[number - 1]])
+            results.append([*meter.round(table), *room.results[number - 1]])
     print(*report.table(results), *room.remarks(), *report.remarks(results, queued), sep="\n")
     return int(report.faults(results) > 0)
 

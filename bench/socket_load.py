@@ -168,7 +168,7 @@ class Broadcast:
         size: int,
         *,
         in_flight: int,
-        pace: float | None,
+        pace: float | None = None,
     ) -> None:
         self._audience = audience
         self._publish = publish

@@ -1,4 +1,4 @@
-"""The row of the WebSockets: one room of them, and messages to it through Redis."""
+"""The rows of the WebSockets: one room of them, and messages to it through Redis."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import orjson
 import redis
@@ -39,12 +39,16 @@ FIRST = 20
 
 ROW = Row(f"{SOCKETS:,} WebSockets in a room: deliveries", 12, 36, list)
 
+SINGLY = Row("the same, each in a write of its own", None, None, list)
+"""With two messages in flight: one is sent and one waits, so no two can go out together."""
+
 
 @dataclass(frozen=True)
 class Room:
-    """Everything about the room, round by round."""
+    """What was measured."""
 
-    results: list[Result]
+    results: list[list[Result]]
+    """Of each round."""
     bytes_each: float
     """By how much the worker process grew for each socket."""
 
@@ -95,31 +99,49 @@ def _round(
     size: int,
     seconds: float,
     yardstick: float,
-) -> Result:
-    started, own, used = time.perf_counter(), time.process_time(), server.cpu_seconds()
-    busy = busy_seconds()
-    begin = started + seconds * WARM_UP
-    fast = Broadcast(audience, publish, size, in_flight=IN_FLIGHT, pace=None)
-    fast.run(begin, begin + seconds)
-    elapsed = time.perf_counter() - started
-    own, used = time.process_time() - own, server.cpu_seconds() - used
-    busy = busy_seconds() - busy
+) -> list[Result]:
+    """Both rows, which share one measurement of the delay."""
+    fast = [
+        _full_speed(server, audience, Broadcast(audience, publish, size, in_flight=count), seconds)
+        for count in (IN_FLIGHT, 2)
+    ]
     paced = Broadcast(audience, publish, size, in_flight=IN_FLIGHT, pace=PACE)
     paced.run(now := time.perf_counter(), now + seconds)
     percentiles = statistics.quantiles(paced.delays, n=100)
+    p50_ms, p99_ms = percentiles[49] * 1000, percentiles[98] * 1000
+    return [
+        Result(
+            row,
+            replace(measured, p50_ms=p50_ms, p99_ms=p99_ms),
+            cpu,
+            ratio=measured.rate / yardstick,
+            script_us=0.0,
+        )
+        for row, (measured, cpu) in zip((ROW, SINGLY), fast, strict=True)
+    ]
+
+
+def _full_speed(
+    server: Server, audience: Audience, broadcast: Broadcast, seconds: float
+) -> tuple[Measurement, float]:
+    """What was delivered, and the server's share of its core."""
+    started, own, used = time.perf_counter(), time.process_time(), server.cpu_seconds()
+    busy = busy_seconds()
+    begin = started + seconds * WARM_UP
+    broadcast.run(begin, begin + seconds)
+    elapsed = time.perf_counter() - started
+    own, used = time.process_time() - own, server.cpu_seconds() - used
     measurement = Measurement(
-        rate=len(fast.delays) / seconds,
-        p50_ms=percentiles[49] * 1000,
-        p99_ms=percentiles[98] * 1000,
+        rate=len(broadcast.delays) / seconds,
+        p50_ms=0.0,
+        p99_ms=0.0,
         elapsed=elapsed,
         statuses=Counter(),
         generator_cpu=own / elapsed,
-        cores_busy=busy / elapsed / len(os.sched_getaffinity(0)),
+        cores_busy=(busy_seconds() - busy) / elapsed / len(os.sched_getaffinity(0)),
         sales=None,
     )
-    return Result(
-        ROW, measurement, cpu=used / elapsed, ratio=measurement.rate / yardstick, script_us=0.0
-    )
+    return measurement, used / elapsed
 
 
 def _messages(client: redis.Redis, event_id: str) -> tuple[Callable[[], object], int]:

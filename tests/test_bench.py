@@ -24,6 +24,7 @@ ROWS = [
     "GET /queue/status, line of 1,000 |",
     "GET /queue/status, line of 20,000 |",
     "1,000 WebSockets in a room: deliveries |",
+    "the same, each in a write of its own |",
 ]
 
 
