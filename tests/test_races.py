@@ -18,6 +18,9 @@ from tests.support.factories import section, ticket
 from tests.support.others import end, expire, pay
 from tests.support.visitors import overview, run_queue
 
+# A busy machine may have no time for all of them; then it says so, and changes nothing.
+NO_TIME = {"SERVICE_UNAVAILABLE", "QUEUE_UNAVAILABLE"}
+
 ROUNDS = 20
 """Tries that a negative control has to go wrong; nearly always it does in the first."""
 
@@ -97,7 +100,7 @@ def test_five_hundred_buyers_on_a_hundred_tickets(instances, make_event, databas
     event = make_event(tickets=[ticket(total=100)])
     answers = rush(instances, 500, lambda one: hold_ticket(one, event))
     assert sold(answers) == 100
-    assert codes(answers) == {"TICKETS_SOLD_OUT"}
+    assert codes(answers) - NO_TIME == {"TICKETS_SOLD_OUT"}
     check_books(database, event)
 
 

@@ -11,19 +11,13 @@
 -- Atomic because every instance runs it, at any moment, and each person is to be admitted once and
 -- told once: an instance that dies right after the call takes nobody's news along.
 
-local FAR = 5000 -- ms; if the last look is longer ago than this, nobody looked
-
 local more = sweep()
 local line, inside = redis.call('ZCARD', WAITING), redis.call('ZCARD', INSIDE)
 local admitted = 0
 
 if line > 0 and not paused then
     local last = redis.call('HMGET', PACE, 'at', 'freed', 'busy')
-    local passed = math.max(0, now - tonumber(last[1] or now))
-    local freed, busy = tonumber(last[2] or 0), tonumber(last[3] or 0)
-    if passed < FAR then
-        busy = busy + passed
-    end
+    local freed, busy = tonumber(last[2] or 0), tonumber(last[3] or 0) + passed_since(last[1])
     if freed >= WINDOW_FREED and busy >= WINDOW_MS then
         redis.call('HSET', PACE, 'earlier_freed', freed, 'earlier_busy', busy)
         freed, busy = 0, 0

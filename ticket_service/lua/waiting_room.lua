@@ -16,6 +16,7 @@ local WAITING, SEEN, INSIDE, PACE, CONTROL = KEYS[1], KEYS[2], KEYS[3], KEYS[4],
 
 local BATCH = 1000 -- people that one call moves at most, so that no other call waits long
 local WINDOW_FREED, WINDOW_MS = 100, 30000 -- the pace is measured over at least so much
+local FAR_MS = 5000 -- without a look for so long, the time is not known to have been measured
 local ENOUGH_FREED = 20 -- places that must have come free before there is a pace
 
 local TTL_MS = 2 * ARGV[2] + 60000 -- longer than anyone can stay without a sign of life
@@ -41,10 +42,11 @@ local function seen(user)
     redis.call('PEXPIRE', WAITING, TTL_MS)
 end
 
--- Count places that came free while people waited for them: what the pace is made of. Neither
--- filling room that was never taken nor emptying what is over the threshold says anything about it.
+-- Count places that came free while people waited for them and the time was measured: what the
+-- pace is made of. Neither filling room that was never taken nor emptying what is over the threshold
+-- says anything about it.
 local function count_freed(places)
-    if places == 0 or paused or redis.call('ZCARD', WAITING) == 0 then
+    if places == 0 or paused or redis.call('HEXISTS', PACE, 'at') == 0 then
         return
     end
     places = math.min(places, threshold - redis.call('ZCARD', INSIDE))
@@ -87,11 +89,19 @@ local function let_in(user)
     return true
 end
 
+-- The time since people were seen to wait; none if that was so long ago that nobody looked.
+local function passed_since(at)
+    local passed = now - tonumber(at or now)
+    return passed >= 0 and passed < FAR_MS and passed or 0
+end
+
 -- Places that come free a second: measured, or as long as too little is, all of them once a stay.
 local function pace()
-    local measured = redis.call('HMGET', PACE, 'freed', 'busy', 'earlier_freed', 'earlier_busy')
+    local measured =
+        redis.call('HMGET', PACE, 'freed', 'busy', 'earlier_freed', 'earlier_busy', 'at')
     local freed = tonumber(measured[1] or 0) + tonumber(measured[3] or 0)
     local busy = tonumber(measured[2] or 0) + tonumber(measured[4] or 0)
+    busy = busy + passed_since(measured[5])
     if busy > 0 and (freed >= ENOUGH_FREED or busy >= 2 * stay) then
         return math.max(freed, 1) * 1000 / busy
     end
