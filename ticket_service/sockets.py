@@ -47,6 +47,9 @@ BURST = 40
 """Messages that a socket may send at once; PER_SECOND: how many more it may send each second."""
 PER_SECOND = 10
 
+LATECOMERS_INTERVAL = 0.1
+"""Seconds."""
+
 log = logging.getLogger(__name__)
 
 Handle = Callable[[str, dict[str, Any]], dict[str, Any]]
@@ -95,6 +98,13 @@ class Sockets:
         for socket in sockets:
             socket.close(wait=False)
             gevent.sleep(self._drain_seconds / len(sockets))
+
+    def close_latecomers(self) -> None:
+        """Close, until the process ends, whoever connects again before there is no way in."""
+        while True:
+            for socket in list(self._engine.sockets.values()):
+                socket.close(wait=False)
+            gevent.sleep(LATECOMERS_INTERVAL)
 
 
 class _Handlers:
