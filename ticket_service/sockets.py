@@ -7,7 +7,7 @@ import logging
 import random
 import time
 from collections.abc import Callable, Mapping
-from functools import wraps
+from functools import partial, wraps
 from typing import Any
 
 import gevent
@@ -28,7 +28,7 @@ from ticket_service.errors import (
     ServiceError,
     TooManyRooms,
 )
-from ticket_service.exchange import preferred_language
+from ticket_service.exchange import Environ, preferred_language
 from ticket_service.messages import Language, sentence
 from ticket_service.realtime import events
 from ticket_service.realtime.rooms import Client, Gone
@@ -63,7 +63,9 @@ class Sockets:
             app,
             async_mode="gevent",
             client_manager=services.rooms,
-            cors_allowed_origins=list(settings.frontend_urls),
+            cors_allowed_origins=partial(  # type: ignore[arg-type] # the stubs know no functions
+                _is_allowed, settings.frontend_urls
+            ),
             json=_Json,
             manage_session=False,
             max_http_buffer_size=LARGEST_MESSAGE,
@@ -265,6 +267,14 @@ class _Json:
     @staticmethod
     def dumps(value: object, **_: object) -> str:
         return orjson.dumps(value).decode()
+
+
+def _is_allowed(allowed: tuple[str, ...], origin: str | None, environ: Environ) -> bool:
+    """Whether pages of this origin may connect: those of the setting, and the service's own, which
+    clients that are no browser like to name."""
+    if origin is None:
+        return False
+    return origin in allowed or origin.partition("://")[2] == environ.get("HTTP_HOST")
 
 
 def _load(schema: Schema, payload: object) -> dict[str, Any]:
