@@ -67,7 +67,7 @@ class Client:
             fits = (h for h in self.log[after:] if h.name == name and matches(h.payload))
             return next(fits, None)
 
-        found = self._browser.wait_for(find, seconds)
+        found: Heard | None = self._browser.wait_for(find, seconds)
         assert found, f"{self._name} did not hear {name}, but {self.log[after:]}"
         return found
 
