@@ -31,6 +31,7 @@ from ticket_service.errors import (
 from ticket_service.exchange import Environ, preferred_language
 from ticket_service.messages import Language, sentence
 from ticket_service.realtime import events
+from ticket_service.realtime.packets import guard
 from ticket_service.realtime.rooms import Client, Gone
 from ticket_service.realtime.websocket import LARGEST_MESSAGE, WebSocket
 from ticket_service.services import Services
@@ -73,6 +74,7 @@ class Sockets:
         self._rooms = services.rooms
         self._engine = services.rooms.server.eio
         self._engine._async = {**self._engine._async, "websocket": WebSocket}
+        guard(self._rooms.server)
         self._drain_seconds = settings.drain_seconds
         handlers = _Handlers(services, settings.jwt_key)
         socketio.on_event("connect", handlers.connect)

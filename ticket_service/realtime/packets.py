@@ -1,0 +1,49 @@
+"""What comes in over Socket.IO, looked at before python-socketio does.
+
+It believes what a packet says of itself: collects as many attachments as one announces, fails
+where one has no event name, and lets a client call the handlers of `connect` and `disconnect`, by
+which it could have itself forgotten and still be told everything. Whoever sends such things is
+disconnected. Nothing of ours has attachments.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from socketio.packet import CONNECT, DISCONNECT, EVENT
+
+_RESERVED = {"connect", "disconnect"}
+
+log = logging.getLogger(__name__)
+
+
+def guard(server: Any) -> None:
+    """Have every packet that a python-socketio server receives checked."""
+
+    def handle(engine_sid: str, data: str | bytes) -> None:
+        try:
+            _check(server, data)
+            server._handle_eio_message(engine_sid, data)
+        except Exception as error:
+            log.info("not a packet", extra={"error": type(error).__name__})
+            socket = server.eio.sockets.get(engine_sid)
+            if socket is not None:
+                socket.close(wait=False, abort=True)
+
+    server.eio.on("message", handle)
+
+
+def _check(server: Any, data: str | bytes) -> None:
+    """Raise ValueError unless this is a packet that we know."""
+    if isinstance(data, bytes):
+        raise ValueError("an attachment")
+    packet = server.packet_class(encoded_packet=data)
+    if packet.packet_type == EVENT:
+        words = packet.data
+        if not isinstance(words, list) or not words or not isinstance(words[0], str):
+            raise ValueError("an event without a name")
+        if words[0] in _RESERVED:
+            raise ValueError("an event that is not for clients to send")
+    elif packet.packet_type not in (CONNECT, DISCONNECT):
+        raise ValueError("nothing that we ask for")
