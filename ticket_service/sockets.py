@@ -268,7 +268,8 @@ class _Json:
 
     @staticmethod
     def dumps(value: object, **_: object) -> str:
-        return orjson.dumps(value).decode()
+        # Of a list, errors are told by position.
+        return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS).decode()
 
 
 def _is_allowed(allowed: tuple[str, ...], origin: str | None, environ: Environ) -> bool:
