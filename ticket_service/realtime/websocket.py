@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import logging
 import socket
 import struct
 from collections.abc import Callable, Iterable
@@ -36,6 +37,8 @@ SEND_TIMEOUT = 10.0
 
 KERNEL_BUFFER = 128 * 1024
 """Bytes that the kernel keeps for a client; by itself it would take megabytes."""
+
+log = logging.getLogger(__name__)
 
 _MAGIC = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, section 1.3
 
@@ -80,8 +83,14 @@ class WebSocket:
             b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n"
         )
         # engineio's socket, so that a room can find the way past its queue.
-        self._handler.__self__.websocket = self  # type: ignore[attr-defined]
-        self._handler(self)
+        engine_socket = self._handler.__self__  # type: ignore[attr-defined]
+        engine_socket.websocket = self
+        try:
+            self._handler(self)
+        except Exception as error:  # engineio's, on what is no packet; it leaves the socket open
+            log.info("not a packet", extra={"error": type(error).__name__})
+            engine_socket.close(wait=False, abort=True)
+            self.close()
         raise StopIteration
 
     def wait(self) -> str | bytes | None:
