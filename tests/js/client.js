@@ -40,18 +40,16 @@ const commands = {
   /** Emit with an acknowledgement, which is told under the command's number. */
   emit({ client, number, event, args }) {
     const { socket, seats } = clients.get(client);
-    const values = args.map((value) =>
-      value !== null && value.binary !== undefined ? Buffer.from(value.binary, "hex") : value
-    );
-    socket.timeout(20_000).emit(event, ...values, (error, answer) => {
+    socket.timeout(20_000).emit(event, ...args, (error, answer) => {
       if (event === "join-seat-selection" && !error && answer.success) seats.joined(answer);
       say(client, "#answer", [number, error ? error.message : null, answer ?? null]);
     });
   },
 
-  /** Emit without one. */
+  /** Emit without one; {binary: hex} stands for bytes. */
   send({ client, event, args }) {
-    clients.get(client).socket.emit(event, ...args);
+    const values = args.map((value) => (value.binary ? Buffer.from(value.binary, "hex") : value));
+    clients.get(client).socket.emit(event, ...values);
   },
 
   /** Tell the state of its seats. */
