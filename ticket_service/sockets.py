@@ -67,6 +67,7 @@ class Sockets:
             cors_allowed_origins=partial(  # type: ignore[arg-type] # the stubs know no functions
                 _is_allowed, settings.frontend_urls
             ),
+            engineio_logger=_quiet(),
             json=_Json,
             manage_session=False,
             max_http_buffer_size=LARGEST_MESSAGE,
@@ -270,6 +271,13 @@ class _Json:
     def dumps(value: object, **_: object) -> str:
         # Of a list, errors are told by position.
         return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS).decode()
+
+
+def _quiet() -> logging.Logger:
+    """For Engine.IO, which logs the faults of clients as errors of ours, outside our log."""
+    logger = logging.getLogger(f"{__name__}.engine")
+    logger.setLevel(logging.CRITICAL)
+    return logger
 
 
 def _is_allowed(allowed: tuple[str, ...], origin: str | None, environ: Environ) -> bool:

@@ -19,19 +19,32 @@ log = logging.getLogger(__name__)
 
 
 def guard(server: Any) -> None:
-    """Have every packet that a python-socketio server receives checked."""
+    """Have every packet that a python-socketio server receives checked.
+
+    Nor does it wait for a client that it disconnects: for what a polling one never fetches, it
+    would wait for ever.
+    """
 
     def handle(engine_sid: str, data: str | bytes) -> None:
         try:
             _check(server, data)
-            server._handle_eio_message(engine_sid, data)
-        except Exception as error:
+        except Exception as error:  # of whatever kind python-socketio fails with
             log.info("not a packet", extra={"error": type(error).__name__})
-            socket = server.eio.sockets.get(engine_sid)
-            if socket is not None:
-                socket.close(wait=False, abort=True)
+            disconnect(engine_sid, abort=True)
+            return
+        try:
+            server._handle_eio_message(engine_sid, data)
+        except Exception:
+            log.exception("unhandled")
+            disconnect(engine_sid, abort=True)
+
+    def disconnect(engine_sid: str, *, abort: bool = False) -> None:
+        socket = server.eio.sockets.get(engine_sid)
+        if socket is not None:
+            socket.close(wait=False, abort=abort)
 
     server.eio.on("message", handle)
+    server.eio.disconnect = disconnect
 
 
 def _check(server: Any, data: str | bytes) -> None:
