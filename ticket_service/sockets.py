@@ -26,6 +26,7 @@ from ticket_service.errors import (
     NotInRoom,
     RateLimited,
     ServiceError,
+    ServiceUnavailable,
     TooManyRooms,
 )
 from ticket_service.exchange import Environ, preferred_language
@@ -256,9 +257,10 @@ class _Handlers:
                 kind, _, event_id = room.partition(":")
                 if kind == "event":
                     self._presence.joined(event_id)
+                self._watches.begin(event_id, seats=kind == "seats", stock=kind == "event")
             client.chosen = session.selected_seats
             self._rooms.send(events.session_restored(sid, client.rooms, client.chosen))
-        except (Gone, RedisUnavailable):
+        except (Gone, ServiceUnavailable):
             log.info("session not restored")
 
 

@@ -127,6 +127,15 @@ class Watches:
             for id_, (available, total) in (self._watch(event_id).stock or {}).items()
         ]
 
+    def begin(self, event_id: str, *, seats: bool = False, stock: bool = False) -> None:
+        """Watch from now on, for a socket that was brought back to these rooms and did not ask.
+        Raises ServiceUnavailable."""
+        watch = self._watch(event_id)
+        if seats and watch.seats is None:
+            self._read_seats(event_id)
+        if stock and watch.stock is None:
+            self._read_stock(event_id)
+
     def look(self) -> None:
         """Look at what other programs changed; to be called about once a second."""
         with_seats, with_stock = (
