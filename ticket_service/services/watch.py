@@ -32,6 +32,9 @@ from ticket_service.stores.redis import Redis, RedisUnavailable
 CLAIM_MS = 900
 """For so long the instance that claimed an event's reading keeps the others from it."""
 
+DOUBT = 0.5
+"""Seconds within which messages about one seat are not taken for the order of what happened."""
+
 _STATUSES = {"l": "locked", "r": "reserved"}
 
 _STOCK = Script(
@@ -57,6 +60,8 @@ class _Watch:
         self.changes = 0
         """How many changes there were; `changed_at`: which of them was the last one of a seat."""
         self.changed_at: dict[str, int] = {}
+        self.heard_at: dict[str, float] = {}
+        """When something of a seat was last heard over the bus, by the monotonic clock."""
         self.stock: Stock | None = None
         """Available and total quantity by ticket type; None where nobody looks."""
         self.stock_told_at = 0.0
@@ -222,7 +227,23 @@ class Watches:
         self._coalescer.run(("stock", event_id), read)
 
     def _seats_changed(self, message: dict[str, Any]) -> None:
-        self._tell_seats(message["eventId"], message["seats"])
+        """Believe what is heard of a seat, unless something was heard of it just now: messages of
+        two instances may overtake each other. Then the database knows, which had all of it before.
+        """
+        event_id, heard = message["eventId"], message["seats"]
+        watch = self._watches.get(event_id)
+        if watch is None:
+            return
+        now = time.monotonic()
+        certain = {
+            seat_id: status
+            for seat_id, status in heard.items()
+            if now - watch.heard_at.get(seat_id, 0.0) > DOUBT
+        }
+        watch.heard_at.update(dict.fromkeys(heard, now))
+        self._tell_seats(event_id, certain)
+        if len(certain) < len(heard) and watch.seats is not None:
+            gevent.spawn(self._try, self._read_seats, event_id)
 
     def _tell_seats(self, event_id: str, changes: dict[str, str]) -> None:
         watch = self._watches.get(event_id)
