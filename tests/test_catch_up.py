@@ -126,7 +126,7 @@ def test_after_a_storm_all_know_the_truth(browser, service, other_service, event
     clients = [browser.connect(instances[n % 2].url) for n in range(4)]
     for client in clients:
         client.join("join-seat-selection", event)
-    wrong = []
+    wrong: list[str] = []
 
     def storm(number):
         chance, token, one = random.Random(number), token_for(), instances[number % 2]
@@ -220,7 +220,7 @@ def test_after_a_restart_of_redis_clients_hear_and_catch_up(
         home = folder / f"valkey-{uuid4()}"
         home.mkdir()
         url = urlsplit(first.enter_context(valkey(home)))
-        redis = stack.enter_context(proxy(("127.0.0.1", url.port)))
+        redis = stack.enter_context(proxy(("127.0.0.1", int(url.port or 0))))
         near, far = [start_service(REDIS_URL=f"redis://127.0.0.1:{redis.port}/0") for _ in range(2)]
         client = browser.connect(far.url)
         client.join("join-seat-selection", event)
@@ -233,7 +233,7 @@ def test_after_a_restart_of_redis_clients_hear_and_catch_up(
         assert hold(near, event, 1, token_for()).status == 201
         cancel(near, held, token)
         url = urlsplit(stack.enter_context(valkey(home)))
-        redis.upstream = ("127.0.0.1", url.port)
+        redis.upstream = ("127.0.0.1", int(url.port or 0))
         restarted = time.time()
         truth = {event.seat_ids[1]: "locked"}
         check_soon(lambda: client.seats()["seats"], truth, 6)
