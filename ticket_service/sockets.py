@@ -29,10 +29,10 @@ from ticket_service.errors import (
     ServiceUnavailable,
     TooManyRooms,
 )
-from ticket_service.exchange import Environ, preferred_language
+from ticket_service.exchange import preferred_language
 from ticket_service.messages import Language, sentence
 from ticket_service.realtime import events
-from ticket_service.realtime.packets import guard
+from ticket_service.realtime.packets import Json, guard, is_allowed, quiet_logger
 from ticket_service.realtime.rooms import Client, Gone
 from ticket_service.realtime.websocket import LARGEST_MESSAGE, WebSocket
 from ticket_service.services import Services
@@ -66,10 +66,10 @@ class Sockets:
             async_mode="gevent",
             client_manager=services.rooms,
             cors_allowed_origins=partial(  # type: ignore[arg-type] # the stubs know no functions
-                _is_allowed, settings.frontend_urls
+                is_allowed, settings.frontend_urls
             ),
-            engineio_logger=_quiet(),
-            json=_Json,
+            engineio_logger=quiet_logger(),
+            json=Json,
             manage_session=False,
             max_http_buffer_size=LARGEST_MESSAGE,
         )
@@ -262,32 +262,6 @@ class _Handlers:
             self._rooms.send(events.session_restored(sid, client.rooms, client.chosen))
         except (Gone, ServiceUnavailable):
             log.info("session not restored")
-
-
-class _Json:
-    """What Socket.IO calls to read and write JSON."""
-
-    loads = staticmethod(orjson.loads)
-
-    @staticmethod
-    def dumps(value: object, **_: object) -> str:
-        # Of a list, errors are told by position.
-        return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS).decode()
-
-
-def _quiet() -> logging.Logger:
-    """For Engine.IO, which logs the faults of clients as errors of ours, outside our log."""
-    logger = logging.getLogger(f"{__name__}.engine")
-    logger.setLevel(logging.CRITICAL)
-    return logger
-
-
-def _is_allowed(allowed: tuple[str, ...], origin: str | None, environ: Environ) -> bool:
-    """Whether pages of this origin may connect: those of the setting, and the service's own, which
-    clients that are no browser like to name."""
-    if origin is None:
-        return False
-    return origin in allowed or origin.partition("://")[2] == environ.get("HTTP_HOST")
 
 
 def _load(schema: Schema, payload: object) -> dict[str, Any]:

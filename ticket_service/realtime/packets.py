@@ -1,9 +1,9 @@
-"""What comes in over Socket.IO, looked at before python-socketio does.
+"""What Socket.IO is told of the outside: who may come, what may come in, and how it is written.
 
-It believes what a packet says of itself: collects as many attachments as one announces, fails
-where one has no event name, and lets a client call the handlers of `connect` and `disconnect`, by
-which it could have itself forgotten and still be told everything. Whoever sends such things is
-disconnected. Nothing of ours has attachments.
+python-socketio believes what a packet says of itself: collects as many attachments as one
+announces, fails where one has no event name, and lets a client call the handlers of `connect` and
+`disconnect`, by which it could have itself forgotten and still be told everything. Whoever sends
+such things is disconnected. Nothing of ours has attachments.
 """
 
 from __future__ import annotations
@@ -11,7 +11,10 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+import orjson
 from socketio.packet import CONNECT, DISCONNECT, EVENT
+
+from ticket_service.exchange import Environ
 
 _RESERVED = {"connect", "disconnect"}
 
@@ -60,3 +63,29 @@ def _check(server: Any, data: str | bytes) -> None:
             raise ValueError("an event that is not for clients to send")
     elif packet.packet_type not in (CONNECT, DISCONNECT):
         raise ValueError("nothing that we ask for")
+
+
+class Json:
+    """What Socket.IO calls to read and write JSON."""
+
+    loads = staticmethod(orjson.loads)
+
+    @staticmethod
+    def dumps(value: object, **_: object) -> str:
+        """The text; keys may be numbers, as in the faults of a list."""
+        return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS).decode()
+
+
+def quiet_logger() -> logging.Logger:
+    """For Engine.IO, which logs the faults of clients as errors of ours, outside our log."""
+    logger = logging.getLogger(f"{__name__}.engine")
+    logger.setLevel(logging.CRITICAL)
+    return logger
+
+
+def is_allowed(allowed: tuple[str, ...], origin: str | None, environ: Environ) -> bool:
+    """Whether pages of this origin may connect: those of the setting, and the service's own, which
+    clients that are no browser like to name."""
+    if origin is None:
+        return False
+    return origin in allowed or origin.partition("://")[2] == environ.get("HTTP_HOST")
