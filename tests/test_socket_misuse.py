@@ -292,6 +292,21 @@ def test_attachments_end_the_connection(browser, service):
         assert announces.ended()
 
 
+@pytest.mark.usefixtures("listener")
+def test_without_a_token_nothing_is_answered_and_nothing_heard(service, event):
+    """The connection of Engine.IO stands before the token is shown."""
+    with raw(service.port) as client:
+        client.send(handshake())
+        client.read_until(rb"101 [\s\S]*\r\n\r\n[\s\S]*\{.*\}")
+        client.say(f'421["join-seat-selection","{event.id}"]')
+        body = {"eventId": event.id, "seatIds": event.seat_ids[:1]}
+        assert service.post("/seats/reserve", token=token_for(), json=body).status == 201
+        client.say("40{}")
+        first = client.read_until(rb"4[0-9]")
+        assert b"44{" in first
+        assert b"seat" not in first
+
+
 def test_a_client_cannot_have_itself_forgotten(browser, service, event):
     """Then nobody would close it when its token ends."""
     token = token_for(exp=int(time.time()) + 3)

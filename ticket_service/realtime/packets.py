@@ -29,6 +29,9 @@ def guard(server: Any) -> None:
     """
 
     def handle(engine_sid: str, data: str | bytes) -> None:
+        socket = server.eio.sockets.get(engine_sid)
+        if socket is None or socket.closed:
+            return  # what it sent before it knew
         try:
             _check(server, data)
         except Exception as error:  # of whatever kind python-socketio fails with
