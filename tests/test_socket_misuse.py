@@ -15,7 +15,7 @@ from tests.support.factories import section, ticket
 from tests.support.websocket import BINARY, frame, handshake, raw, websocket
 from tests.support.wire import check_soon, each
 from ticket_service.realtime.websocket import LARGEST_MESSAGE
-from ticket_service.sockets import BURST, LARGEST_PAYLOAD, MOST_ROOMS, PER_SECOND
+from ticket_service.sockets import BURST, LARGEST_PAYLOAD, MOST_ROOMS, PER_SECOND, TOKEN_TIMEOUT
 
 UNKNOWN = str(UUID(int=7))
 
@@ -305,6 +305,19 @@ def test_without_a_token_nothing_is_answered_and_nothing_heard(service, event):
         first = client.read_until(rb"4[0-9]")
         assert b"44{" in first
         assert b"seat" not in first
+
+
+@pytest.mark.usefixtures("listener")
+def test_who_shows_no_valid_token_may_not_stay(service):
+    """One shows none, one stays after its token's end; each has opened the connection itself."""
+    token = token_for(exp=int(time.time()) + 2)
+    with raw(service.port) as silent, websocket(service.port, token) as stays:
+        silent.send(handshake())
+        started = time.monotonic()
+        for client in (silent, stays):
+            client.connection.settimeout(TOKEN_TIMEOUT + 5)
+            assert client.ended()
+        assert time.monotonic() - started < TOKEN_TIMEOUT + 7  # before pings would be missed
 
 
 def test_a_client_cannot_have_itself_forgotten(browser, service, event):

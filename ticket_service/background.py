@@ -52,6 +52,7 @@ class Background:
                     (services.watches.look, LOOK_INTERVAL),
                     (services.presence.report, settings.update_seconds),
                     (self._sockets.close_expired, LOOK_INTERVAL),
+                    (self._sockets.close_strangers, LOOK_INTERVAL),
                 )
             ),
         ]

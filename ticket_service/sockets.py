@@ -33,7 +33,7 @@ from ticket_service.exchange import preferred_language
 from ticket_service.messages import Language, sentence
 from ticket_service.realtime import events
 from ticket_service.realtime.packets import Json, guard, is_allowed, quiet_logger
-from ticket_service.realtime.rooms import Client, Gone
+from ticket_service.realtime.rooms import NAMESPACE, Client, Gone
 from ticket_service.realtime.websocket import LARGEST_MESSAGE, WebSocket
 from ticket_service.services import Services
 from ticket_service.stores.redis import RedisUnavailable
@@ -48,6 +48,9 @@ MOST_ROOMS = 12
 BURST = 40
 """Messages that a socket may send at once; PER_SECOND: how many more it may send each second."""
 PER_SECOND = 10
+
+TOKEN_TIMEOUT = 10.0
+"""Seconds that a connection has to show a token."""
 
 LATECOMERS_INTERVAL = 0.1
 """Seconds."""
@@ -78,6 +81,7 @@ class Sockets:
         self._engine._async = {**self._engine._async, "websocket": WebSocket}
         guard(self._rooms.server)
         self._drain_seconds = settings.drain_seconds
+        self._strangers: dict[str, float] = {}
         handlers = _Handlers(services, settings.jwt_key)
         socketio.on_event("connect", handlers.connect)
         socketio.on_event("disconnect", handlers.disconnect)
@@ -95,6 +99,19 @@ class Sockets:
         """Disconnect those whose token has ended; they must log in before they come back."""
         for sid in self._rooms.expired(time.time()):
             self._rooms.server.disconnect(sid)
+
+    def close_strangers(self) -> None:
+        """Close connections whose client has not shown a token for long, or has no valid one any
+        more and yet stays; to be called about once a second."""
+        now, since = time.monotonic(), self._strangers
+        self._strangers = {
+            engine_sid: since.get(engine_sid, now)
+            for engine_sid in self._engine.sockets
+            if self._rooms.sid_from_eio_sid(engine_sid, NAMESPACE) is None
+        }
+        for engine_sid, seen in self._strangers.items():
+            if now - seen > TOKEN_TIMEOUT:
+                self._engine.disconnect(engine_sid)
 
     def close(self) -> None:
         """Close all sockets, one after the other, over DRAIN_SECONDS; their clients connect to
