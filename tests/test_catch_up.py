@@ -200,13 +200,16 @@ def test_stock_is_told_once_a_second_at_most_and_in_the_end(browser, service, ot
     client = browser.connect(other_service.url)
     client.join("join-event", event)
     started = time.time()
-    at_once([lambda n=n: hold_ticket((service, other_service)[n % 2], event) for n in range(120)])
+    at_once([lambda n=n: hold_ticket((service, other_service)[n % 2], event) for n in range(110)])
+    for _ in range(10):  # nor does whoever joins, and is answered with the stock, have it told
+        hold_ticket(service, event)
+        browser.connect(other_service.url).join("join-event", event)
     last = client.wait("ticket-updated", lambda told: told["availableQuantity"] == 380)
     time.sleep(1.2)
     told = client.heard("ticket-updated")
     assert told[-1] == last
     assert len(told) <= last.at - started + 2
-    assert all(later.at - earlier.at > 0.9 for earlier, later in pairwise(told))
+    assert all(later.at - earlier.at > 0.7 for earlier, later in pairwise(told))
 
 
 # --- Redis ---
