@@ -2,6 +2,8 @@ PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
+JS := tests/js
+JS_INSTALLED := $(JS)/node_modules/.installed
 
 # An active .venv must not be the Python that rebuilds it, and it has no pip.
 export PATH := $(subst $(CURDIR)/$(VENV)/bin:,,$(PATH))
@@ -22,10 +24,10 @@ help: ## Show this list
 run: $(INSTALLED) ## Start the service with its own PostgreSQL, Valkey and demo data (PORT=3002)
 	@$(PY) -m dev.run
 
-test: $(INSTALLED) ## Run the tests against real servers
+test: $(INSTALLED) $(JS_INSTALLED) ## Run the tests against real servers
 	@$(PY) -m pytest
 
-check: $(INSTALLED) ## Everything that must pass: format, lint, types, tests
+check: $(INSTALLED) $(JS_INSTALLED) ## Everything that must pass: format, lint, types, tests
 	@$(PY) -m ruff format --check .
 	@$(PY) -m ruff check .
 	@$(PY) -m mypy
@@ -42,7 +44,7 @@ bench: $(INSTALLED) ## Measure what one request costs
 	@$(PY) -m bench
 
 clean: ## Remove the virtual environment, the development data and all caches
-	rm -rf $(VENV) .dev .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) $(JS)/node_modules .dev .mypy_cache .ruff_cache .pytest_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Without pip inside, so that a Debian Python without ensurepip is enough. The stamp comes last:
@@ -52,4 +54,11 @@ $(INSTALLED): requirements.txt requirements-dev.txt
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or later is needed, this is " + sys.version.split()[0] + ". Try: make PYTHON=python3.12")'
 	@echo 'Installing into $(VENV) (once, and when the requirements change)' >&2
 	@umask 022 && $(PYTHON) -m venv --clear --without-pip $(VENV) && $(PYTHON) -m pip --python $(PY) install --quiet --disable-pip-version-check -r requirements-dev.txt >&2
+	@touch $@
+
+# The browsers' own Socket.IO client, run by the Node.js that is in .venv; no other is needed. The
+# cache is ours too: the home folder's may belong to root, or not exist.
+$(JS_INSTALLED): $(JS)/package.json $(JS)/package-lock.json $(JS)/.npmrc | $(INSTALLED)
+	@echo 'Installing into $(JS)/node_modules' >&2
+	@cd $(JS) && PATH="$(CURDIR)/$(VENV)/bin:$$PATH" npm ci --ignore-scripts --no-audit --no-fund --no-update-notifier --loglevel=error --cache '$(CURDIR)/$(VENV)/.npm' >&2
 	@touch $@

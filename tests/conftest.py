@@ -17,6 +17,7 @@ from redis import Redis
 from dev.servers import Servers
 from dev.servers import servers as run_servers
 from tests.support import factories
+from tests.support.browser import Browser, run_browser
 from tests.support.factories import Event
 from tests.support.service import JWT_SECRET, Service, run_service
 from ticket_service import schema
@@ -80,11 +81,25 @@ def service(servers: Servers, folder: Path) -> Iterator[Service]:
         yield instance
 
 
+@pytest.fixture(scope="session")
+def other_service(servers: Servers, folder: Path) -> Iterator[Service]:
+    """A second one, for what one tells the other."""
+    with run_service(folder) as instance:
+        yield instance
+
+
 @pytest.fixture
 def start_service(servers: Servers, folder: Path) -> Iterator[Callable[..., Service]]:
     """Start further instances: `start_service(HOLD_TTL_SECONDS="1")`. They end with the test."""
     with ExitStack() as stack:
         yield lambda **env: stack.enter_context(run_service(folder, **env))
+
+
+@pytest.fixture
+def browser() -> Iterator[Browser]:
+    """A process of browsers' Socket.IO clients."""
+    with run_browser() as process:
+        yield process
 
 
 @contextmanager

@@ -59,9 +59,10 @@ class Background:
         gevent.sleep(self._settings.drain_seconds)
 
     def stop(self) -> None:
-        """Close the sockets, and then end the loops."""
+        """Close the sockets, end the loops, and let no socket keep the process from its end."""
         self._sockets.close()
         gevent.killall(self._loops)
+        self._sockets.close_latecomers()
 
 
 def _forever(work: Callable[[], None], interval: float) -> None:

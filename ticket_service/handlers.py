@@ -218,6 +218,7 @@ class Handlers:
                     self._note(
                         sid, event_id, self._waiting_room.status(client.user_id, event_id)["status"]
                     )
+                self._watches.begin(event_id, seats=kind == "seats", stock=kind == "event")
             client.chosen = session.selected_seats
             self._rooms.send(events.session_restored(sid, client.rooms, client.chosen))
         except (Gone, ServiceError):

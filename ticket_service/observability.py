@@ -79,8 +79,6 @@ def _configuration(level: str) -> dict[str, Any]:
         "root": {"level": level, "handlers": ["stdout"]},
         "loggers": {
             "gunicorn.error": {"propagate": True},
-            # They write whole messages, tokens among them.
-            "engineio": {"level": "ERROR"},
-            "socketio": {"level": "ERROR"},
+            "socketio": {"level": "ERROR"},  # it writes whole messages, tokens among them
         },
     }

@@ -6,11 +6,11 @@ import logging
 import random
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 import engineio.socket
 import gevent
-import orjson
 from flask import Flask
 from flask_socketio import SocketIO
 
@@ -18,9 +18,13 @@ from ticket_service.config import Settings
 from ticket_service.exchange import Environ
 from ticket_service.handlers import Handlers
 from ticket_service.realtime.engine import EngineSocket
+from ticket_service.realtime.packets import Json, guard, is_allowed, quiet_logger
 from ticket_service.realtime.rooms import NAMESPACE
 from ticket_service.realtime.websocket import LARGEST_MESSAGE, WebSocket
 from ticket_service.services import Services
+
+LATECOMERS_INTERVAL = 0.1
+"""Seconds."""
 
 LOGIN_TIMEOUT = 10.0
 """Seconds in which a new connection must show its token."""
@@ -34,11 +38,13 @@ class Sockets:
             app,
             async_mode="gevent",
             client_manager=services.rooms,
-            cors_allowed_origins=list(settings.frontend_urls),
-            json=_Json,
+            cors_allowed_origins=partial(  # type: ignore[arg-type] # the stubs know no functions
+                is_allowed, settings.frontend_urls
+            ),
+            json=Json,
             async_handlers=False,  # one after the other: what a socket sends last counts
             logger=logging.getLogger("socketio"),
-            engineio_logger=logging.getLogger("engineio"),
+            engineio_logger=quiet_logger(),
             manage_session=False,
             max_http_buffer_size=LARGEST_MESSAGE,
         )
@@ -47,6 +53,7 @@ class Sockets:
         self._engine = services.rooms.server.eio
         engineio.socket.Socket = EngineSocket  # the engine makes one for each client
         self._engine._async = {**self._engine._async, "websocket": WebSocket}
+        guard(services.rooms.server)
         self._silent: dict[str, float] = {}
         self._drain_seconds = settings.drain_seconds
         for name, handler in Handlers(services, settings.jwt_key).by_name().items():
@@ -83,12 +90,9 @@ class Sockets:
             socket.close(wait=False)
             gevent.sleep(self._drain_seconds / len(sockets))
 
-
-class _Json:
-    """What Socket.IO calls to read and write JSON."""
-
-    loads = staticmethod(orjson.loads)
-
-    @staticmethod
-    def dumps(value: object, **_: object) -> str:
-        return orjson.dumps(value).decode()
+    def close_latecomers(self) -> None:
+        """Close, until the process ends, whoever connects again before there is no way in."""
+        while True:
+            for socket in list(self._engine.sockets.values()):
+                socket.close(wait=False)
+            gevent.sleep(LATECOMERS_INTERVAL)

@@ -1,8 +1,9 @@
 """A proxy in front of a server that can turn into a bad network, and back."""
 
+import re
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from threading import Event, Thread
 
 from dev.processes import free_port
@@ -63,6 +64,10 @@ class Proxy:
         for thread in self._servers:
             thread.join()
 
+    def route(self, client: socket.socket) -> Address:
+        """Where this connection leads."""
+        return self.upstream
+
     def _accept(self, listener: socket.socket) -> None:
         with suppress(OSError):  # the listener was shut
             while True:
@@ -72,7 +77,7 @@ class Proxy:
                 self._servers[-1].start()
 
     def _serve(self, client: socket.socket) -> None:
-        with client, suppress(OSError), _connect(self.upstream) as server:
+        with client, suppress(OSError), _connect(self.route(client)) as server:
             answers = Thread(target=self._pass, args=(server, client, True))
             answers.start()
             self._pass(client, server)
@@ -90,14 +95,29 @@ class Proxy:
         _shut(target)
 
 
+class Affinity(Proxy):
+    """Leads each client to one and the same of several servers, by its header X-Client."""
+
+    def __init__(self, upstreams: Sequence[Address]) -> None:
+        self._upstreams = upstreams
+        self.clients: dict[bytes, Address] = {}
+        super().__init__(upstreams[0])
+
+    def route(self, client: socket.socket) -> Address:
+        head = b""
+        while b"\r\n\r\n" not in head:
+            head = client.recv(65_536, socket.MSG_PEEK)
+        [name] = re.findall(rb"(?i)\r\nX-Client: (.*)\r\n", head)
+        return self.clients.setdefault(
+            name, self._upstreams[len(self.clients) % len(self._upstreams)]
+        )
+
+
 @contextmanager
 def proxy(upstream: Address) -> Iterator[Proxy]:
     """A proxy until the block ends."""
-    made = Proxy(upstream)
-    try:
+    with closing(Proxy(upstream)) as made:
         yield made
-    finally:
-        made.close()
 
 
 def _connect(address: Address) -> socket.socket:

@@ -77,7 +77,12 @@ class EngineSocket(engineio.socket.Socket):  # type: ignore[misc] # engineio has
         self.queue = _NO_QUEUE
         while not self.closed and (message := websocket.wait()) is not None:
             try:
-                self.receive(Packet(encoded_packet=message))
+                packet = Packet(encoded_packet=message)
+            except Exception as error:  # of whatever kind engineio fails with
+                log.info("not a packet", extra={"error": type(error).__name__})
+                break
+            try:
+                self.receive(packet)
             except UnknownPacketError:
                 continue
             except SocketIsClosedError:

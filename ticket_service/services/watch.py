@@ -32,6 +32,9 @@ from ticket_service.stores.redis import Redis, RedisUnavailable
 CLAIM_MS = 900
 """For so long the instance that claimed an event's reading keeps the others from it."""
 
+DOUBT = 0.5
+"""Seconds within which messages about one seat are not taken for the order of what happened."""
+
 _STATUSES = {"l": "locked", "r": "reserved"}
 
 _STOCK = Script(
@@ -57,8 +60,10 @@ class _Watch:
         self.changes = 0
         """How many changes there were; `changed_at`: which of them was the last one of a seat."""
         self.changed_at: dict[str, int] = {}
+        self.heard_at: dict[str, float] = {}
+        """When something of a seat was last heard over the bus, by the monotonic clock."""
         self.stock: Stock | None = None
-        """Available and total quantity by ticket type; None where nobody looks."""
+        """Available and total quantity by ticket type, as last told; None where nobody looks."""
         self.stock_told_at = 0.0
 
     def change(self, seat_id: str, status: str) -> bool:
@@ -120,12 +125,20 @@ class Watches:
         }
 
     def stock(self, event_id: str) -> list[dict[str, Any]]:
-        """The stock of each ticket type now; otherwise like `seats`."""
-        self._read_stock(event_id)
+        """The stock of each ticket type now. Raises ServiceUnavailable."""
         return [
             {"ticketTypeId": id_, "availableQuantity": available, "totalQuantity": total}
-            for id_, (available, total) in (self._watch(event_id).stock or {}).items()
+            for id_, (available, total) in self._read_stock(event_id).items()
         ]
+
+    def begin(self, event_id: str, *, seats: bool = False, stock: bool = False) -> None:
+        """Watch from now on, for a socket that was brought back to these rooms and did not ask.
+        Raises ServiceUnavailable."""
+        watch = self._watch(event_id)
+        if seats and watch.seats is None:
+            self._read_seats(event_id)
+        if stock and watch.stock is None:
+            self._read_stock(event_id)
 
     def look(self) -> None:
         """Look at what other programs changed; to be called about once a second."""
@@ -193,27 +206,48 @@ class Watches:
             if watch.changed_at.get(seat_id, 0) <= before
         }
 
-    def _read_stock(self, event_id: str) -> None:
-        """Read the stock and tell this instance what changed; the first reading tells nothing."""
+    def _read_stock(self, event_id: str) -> Stock:
+        """Read the stock, and tell this instance what changed if it is time to; the first reading
+        tells nothing."""
 
-        def read() -> None:
+        def read() -> Stock:
             rows = self._postgres.transaction(_STOCK, {"event_id": event_id})
             now: Stock = {id_: (available, total) for id_, available, total in rows}
             watch = self._watch(event_id)
-            told, watch.stock = watch.stock, now
-            if told is None:
-                return
-            for ticket_type_id, quantities in now.items():
-                if told.get(ticket_type_id) != quantities:
-                    watch.stock_told_at = time.monotonic()
-                    self._announcer.here(
-                        events.ticket_updated(event_id, ticket_type_id, *quantities)
-                    )
+            if watch.stock is None:
+                watch.stock = now
+            elif self._may_tell_stock(watch):
+                self._tell_stock(event_id, watch, now)
+            return now
 
-        self._coalescer.run(("stock", event_id), read)
+        stock: Stock = self._coalescer.run(("stock", event_id), read)
+        return stock
+
+    def _tell_stock(self, event_id: str, watch: _Watch, now: Stock) -> None:
+        told, watch.stock = watch.stock or {}, now
+        for ticket_type_id, quantities in now.items():
+            if told.get(ticket_type_id) != quantities:
+                watch.stock_told_at = time.monotonic()
+                self._announcer.here(events.ticket_updated(event_id, ticket_type_id, *quantities))
 
     def _seats_changed(self, message: dict[str, Any]) -> None:
-        self._tell_seats(message["eventId"], message["seats"])
+        """Believe what is heard of a seat, unless something was heard of it just now: messages of
+        two instances may overtake each other. Then the database knows, which had all of it before.
+        """
+        event_id, heard = message["eventId"], message["seats"]
+        watch = self._watches.get(event_id)
+        if watch is None:
+            return
+        now = time.monotonic()
+        certain = {
+            seat_id: status
+            for seat_id, status in heard.items()
+            if now - watch.heard_at.get(seat_id, 0.0) > DOUBT
+        }
+        watch.heard_at.update(dict.fromkeys(heard, now))
+        self._tell_seats(event_id, certain)
+        if len(certain) < len(heard) and watch.seats is not None:
+            gevent.spawn(self._try, self._read_seats, event_id)
 
     def _tell_seats(self, event_id: str, changes: dict[str, str]) -> None:
         watch = self._watches.get(event_id)
@@ -240,7 +274,7 @@ class Watches:
             if watch.seats is not None:
                 gevent.spawn(self._try, self._read_seats, event_id)
 
-    def _try(self, read: Callable[[str], None], event_id: str) -> None:
+    def _try(self, read: Callable[[str], object], event_id: str) -> None:
         try:
             read(event_id)
         except ServiceUnavailable:

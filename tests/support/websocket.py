@@ -1,0 +1,116 @@
+"""WebSockets by hand, for what no proper client would send."""
+
+import base64
+import json
+import os
+import re
+import socket
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tests.support.buyers import token_for
+
+TEXT, BINARY, CLOSE, PING = 1, 2, 8, 9
+FINAL = 0x80
+
+
+def frame(
+    payload: bytes,
+    opcode: int = TEXT,
+    *,
+    final: bool = True,
+    masked: bool = True,
+    length: int | None = None,
+) -> bytes:
+    """A client's frame: RFC 6455, section 5.2; `length` is what it claims."""
+    size = len(payload) if length is None else length
+    head = bytes([(FINAL if final else 0) | opcode])
+    mark = 0x80 if masked else 0
+    if size < 126:
+        head += bytes([mark | size])
+    elif size < 65_536:
+        head += struct.pack("!BH", mark | 126, size)
+    else:
+        head += struct.pack("!BQ", mark | 127, size)
+    if not masked:
+        return head + payload
+    mask = os.urandom(4)
+    return head + mask + bytes(byte ^ mask[at % 4] for at, byte in enumerate(payload))
+
+
+def handshake(**headers: str | None) -> bytes:
+    """The request that opens one; None leaves a header out."""
+    given = {
+        "Host": "localhost",
+        "Upgrade": "websocket",
+        "Connection": "Upgrade",
+        "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Key": base64.b64encode(os.urandom(16)).decode(),
+        **{name.replace("_", "-"): value for name, value in headers.items()},
+    }
+    lines = ["GET /socket.io/?EIO=4&transport=websocket HTTP/1.1"]
+    lines += [f"{name}: {value}" for name, value in given.items() if value is not None]
+    return "\r\n".join([*lines, "", ""]).encode()
+
+
+class Raw:
+    """A connection and its bytes."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self.connection = connection
+
+    def send(self, data: bytes) -> None:
+        self.connection.sendall(data)
+
+    def say(self, text: str) -> None:
+        """Send a text message."""
+        self.send(frame(text.encode()))
+
+    def emit(self, *words: object) -> None:
+        self.say("42" + json.dumps(words))
+
+    def read_until(self, pattern: bytes) -> bytes:
+        """What arrives until it contains the pattern. Raises ConnectionError at the end."""
+        read = b""
+        while not re.search(pattern, read):
+            data = self.connection.recv(65_536)
+            if not data:
+                raise ConnectionError(read)
+            read += data
+        return read
+
+    def ended(self) -> bool:
+        """Whether the server ends the connection, soon."""
+        try:
+            while self.connection.recv(65_536):
+                pass
+        except TimeoutError:
+            return False
+        except ConnectionError:
+            pass
+        return True
+
+
+@contextmanager
+def raw(port: int, *, receive_buffer: int | None = None) -> Iterator[Raw]:
+    """A TCP connection; every wait lasts 10 s at most."""
+    with socket.socket() as connection:
+        if receive_buffer:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        connection.settimeout(10)
+        connection.connect(("127.0.0.1", port))
+        yield Raw(connection)
+
+
+@contextmanager
+def websocket(
+    port: int, token: str | None = None, *, receive_buffer: int | None = None
+) -> Iterator[Raw]:
+    """A Socket.IO connection over a WebSocket, ready to be misused."""
+    with raw(port, receive_buffer=receive_buffer) as connection:
+        connection.send(handshake())
+        connection.read_until(rb"101 [\s\S]*\r\n\r\n[\s\S]*\{.*\}")
+        connection.say("40" + json.dumps({"token": token or token_for()}))
+        connection.read_until(rb'40\{"sid"')
+        yield connection
