@@ -28,6 +28,26 @@ def pytest_configure() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
+# Files that take long, the longest first: what began last would be waited for alone.
+LONG = (
+    "test_waiting_room_crowd.py",
+    "test_socket_misuse.py",
+    "test_sockets.py",
+    "test_presence.py",
+    "test_silence.py",
+    "test_rolling_restart.py",
+    "test_idle_listener.py",
+    "test_degradation.py",
+    "test_waiting_room.py",
+    "test_races.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes long."""
+    items.sort(key=lambda item: LONG.index(item.path.name) if item.path.name in LONG else len(LONG))
+
+
 @pytest.fixture(scope="session")
 def folder() -> Iterator[Path]:
     """A temporary folder for logs and server data; short, and open to PostgreSQL's own user."""

@@ -12,12 +12,16 @@ from ticket_service.config import Settings
 from ticket_service.errors import ServiceUnavailable
 from ticket_service.services import Services
 from ticket_service.sockets import Sockets
+from ticket_service.stores.sessions import SESSION_TTL
 
 ADMISSION_INTERVAL = 0.25
 """Seconds: a free place waits for the next in line so long at most, where a second is promised."""
 
 SIGNS_PER_STAY = 4
 """How often the people with open sockets give a sign of life, within the time that one lasts."""
+
+BUS_LOOPS = 2
+"""Loops at the beginning of the list that send and receive, until the process ends."""
 
 LOOK_INTERVAL = 1.0
 """Seconds between two looks at what other programs changed, and at whose token has ended."""
@@ -49,6 +53,7 @@ class Background:
                     (services.watches.look, LOOK_INTERVAL),
                     (services.presence.report, settings.update_seconds),
                     (self._sockets.close_unwelcome, LOOK_INTERVAL),
+                    (self._sockets.remember_all, SESSION_TTL / SIGNS_PER_STAY),
                 )
             ),
         ]
@@ -61,7 +66,7 @@ class Background:
     def stop(self) -> None:
         """Close the sockets, end the loops, and let no socket keep the process from its end."""
         self._sockets.close()
-        gevent.killall(self._loops)
+        gevent.killall(self._loops[BUS_LOOPS:])  # requests in flight still have things to tell
         self._sockets.close_latecomers()
 
 

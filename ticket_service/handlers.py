@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import wraps
 from typing import Any
 
@@ -28,16 +28,12 @@ from ticket_service.errors import (
 from ticket_service.exchange import preferred_language
 from ticket_service.messages import Language, sentence
 from ticket_service.realtime import events
-from ticket_service.realtime.rooms import Client, Gone
+from ticket_service.realtime.rooms import MOST_ROOMS, Client, Gone
 from ticket_service.services import Services
 from ticket_service.stores.redis import RedisUnavailable
-from ticket_service.stores.sessions import Session
 
 LARGEST_PAYLOAD = 8_192
 """Bytes of JSON; the largest of the contract is a list of some seats."""
-
-MOST_ROOMS = 12
-"""Rooms that one socket may be in: three of each of four events."""
 
 BURST = 40
 """Messages that a socket may send at once; PER_SECOND: how many more it may send each second."""
@@ -92,7 +88,10 @@ class Handlers:
 
     def disconnect(self, reason: str) -> None:
         """Forget a socket. Its session stays, and its place in line, for a while."""
+        client = self._rooms.clients.get(_sid())
         self._rooms.gone(_sid())
+        if client is not None:
+            self._remember(client, joined=client.rooms)
 
     def join_event(self, sid: str, payload: dict[str, Any]) -> dict[str, Any]:
         """Be told of an event's stock and people; the answer has both as they are now."""
@@ -149,7 +148,7 @@ class Handlers:
             f"{event_id}:{client.user_id}".encode(), digest_size=8, key=self._secret
         )
         self._announcer.seat_update(event_id, holder.hexdigest(), chosen, sender=sid)
-        self._remember(client, chosen)
+        self._remember(client, chosen=chosen)
         return {}
 
     def acknowledged(self, schema: Schema, handle: Handle) -> Callable[..., dict[str, Any]]:
@@ -184,21 +183,31 @@ class Handlers:
         return self._rooms.client(sid).user_id
 
     def _join(self, sid: str, room: str) -> None:
-        client = self._rooms.client(sid)
-        if room not in client.rooms and len(client.rooms) >= MOST_ROOMS:
+        if not self._rooms.make_room(sid, room):
             raise TooManyRooms(limit=MOST_ROOMS)
         self._rooms.join(sid, room)
-        self._remember(client)
+        self._remember(self._rooms.client(sid), joined=[room])
 
     def _leave(self, sid: str, room: str) -> None:
         self._rooms.leave(sid, room)
-        self._remember(self._rooms.client(sid))
+        self._remember(self._rooms.client(sid), left=room)
 
-    def _remember(self, client: Client, chosen: list[str] | None = None) -> None:
-        if chosen is not None:
-            client.chosen = chosen
+    def remember_all(self) -> None:
+        """Keep the sessions of those who are here; to be called well within their time to live."""
+        for client in list(self._rooms.clients.values()):
+            if client.rooms:
+                self._remember(client, joined=client.rooms)
+
+    def _remember(
+        self,
+        client: Client,
+        *,
+        joined: Collection[str] = (),
+        left: str | None = None,
+        chosen: list[str] | None = None,
+    ) -> None:
         try:
-            self._sessions.write(client.user_id, Session(client.rooms, client.chosen))
+            self._sessions.update(client.user_id, joined, left, chosen)
         except RedisUnavailable:
             log.warning("session not kept")
 
@@ -206,23 +215,31 @@ class Handlers:
         """Bring a person who connects again back to the rooms of the last hour."""
         try:
             client = self._rooms.client(sid)
-            session = self._sessions.read(client.user_id)
-            if session is None:
-                return
-            for room in session.rooms[-MOST_ROOMS:]:
-                self._rooms.join(sid, room)
-                kind, _, event_id = room.partition(":")
-                if kind == "event":
-                    self._presence.joined(event_id)
-                elif kind == "queue":
-                    self._note(
-                        sid, event_id, self._waiting_room.status(client.user_id, event_id)["status"]
-                    )
-                self._watches.begin(event_id, seats=kind == "seats", stock=kind == "event")
-            client.chosen = session.selected_seats
-            self._rooms.send(events.session_restored(sid, client.rooms, client.chosen))
-        except (Gone, ServiceError):
+            session = self._sessions.update(client.user_id)
+            for room in session.rooms:
+                try:
+                    self._bring_back(sid, client, room)
+                except ServiceError as error:  # whatever is wrong with it, the others are fine
+                    log.info("room not restored", extra={"room": room, "code": error.code})
+            if session.rooms:
+                rooms = [room for room in session.rooms if room in client.rooms]
+                self._rooms.send(events.session_restored(sid, rooms, session.chosen))
+        except (Gone, RedisUnavailable):
             log.info("session not restored")
+
+    def _bring_back(self, sid: str, client: Client, room: str) -> None:
+        if room in client.rooms or not self._rooms.make_room(sid, room):
+            return
+        kind, _, event_id = room.partition(":")
+        self._events.read(event_id)
+        self._rooms.join(sid, room)
+        client.restored.add(room)
+        if kind == "event":
+            self._presence.joined(event_id)
+        elif kind == "queue":
+            place = self._waiting_room.status(client.user_id, event_id)
+            self._note(sid, event_id, place["status"])
+        self._watches.begin(event_id, seats=kind == "seats", stock=kind == "event")
 
 
 def _load(schema: Schema, payload: object) -> dict[str, Any]:

@@ -56,7 +56,9 @@ class Sockets:
         guard(services.rooms.server)
         self._silent: dict[str, float] = {}
         self._drain_seconds = settings.drain_seconds
-        for name, handler in Handlers(services, settings.jwt_key).by_name().items():
+        handlers = Handlers(services, settings.jwt_key)
+        self.remember_all = handlers.remember_all
+        for name, handler in handlers.by_name().items():
             socketio.on_event(name, handler)
 
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:

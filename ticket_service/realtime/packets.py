@@ -9,12 +9,18 @@ such things is disconnected. Nothing of ours has attachments.
 from __future__ import annotations
 
 import logging
+import time
 from typing import Any
 
 import orjson
 from socketio.packet import CONNECT, DISCONNECT, EVENT
 
 from ticket_service.exchange import Environ
+
+MOST_PACKETS = 400
+"""Packets that a client may send at once, logged in or not; PACKETS_PER_SECOND: how many more each
+second. Handlers refuse far fewer, but answer; this is for those who do not care."""
+PACKETS_PER_SECOND = 50
 
 _RESERVED = {"connect", "disconnect"}
 
@@ -33,6 +39,7 @@ def guard(server: Any) -> None:
         if socket is None or socket.closed:
             return  # what it sent before it knew
         try:
+            _count(socket.session)
             _check(server, data)
         except Exception as error:  # of whatever kind python-socketio fails with
             log.info("not a packet", extra={"error": type(error).__name__})
@@ -51,6 +58,16 @@ def guard(server: Any) -> None:
 
     server.eio.on("message", handle)
     server.eio.disconnect = disconnect
+
+
+def _count(session: dict[str, float]) -> None:
+    """Raise ValueError for a client that sends more than any could that listens to its answers."""
+    now = time.monotonic()
+    waited = (now - session.get("at", now)) * PACKETS_PER_SECOND
+    session["packets"] = max(0.0, session.get("packets", 0.0) - waited) + 1
+    session["at"] = now
+    if session["packets"] > MOST_PACKETS:
+        raise ValueError("too many")
 
 
 def _check(server: Any, data: str | bytes) -> None:

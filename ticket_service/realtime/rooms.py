@@ -19,6 +19,9 @@ from ticket_service.realtime.websocket import text_frame
 
 NAMESPACE = "/"
 
+MOST_ROOMS = 12
+"""Rooms that one socket may be in: three of each of four events."""
+
 TURN = 200
 """Sockets that are sent to before others get their turn."""
 
@@ -46,8 +49,8 @@ class Client:
     """When its token ends, seconds since the epoch."""
     rooms: list[str] = field(default_factory=list)
     """Those that it joined, in this order."""
-    chosen: list[str] = field(default_factory=list)
-    """The seats that this person has chosen and not yet taken."""
+    restored: set[str] = field(default_factory=set)
+    """Those of them that it did not ask for itself."""
     entries: dict[str, float] = field(default_factory=dict)
     """When it learned that this person may enter an event (`time.monotonic()`)."""
     messages: float = 0.0
@@ -101,9 +104,27 @@ class Rooms(Manager):  # type: ignore[misc] # python-socketio has no types
         except KeyError as error:
             raise Gone from error
 
+    def make_room(self, sid: str, room: str) -> bool:
+        """See that a socket may join one room more; False where it may not. Raises Gone.
+
+        It leaves one for it that it was only brought back to, or the seats of another event: there
+        is no other way to leave those.
+        """
+        client = self.client(sid)
+        if room in client.rooms or len(client.rooms) < MOST_ROOMS:
+            return True
+        kind = room.partition(":")[0]
+        old = [one for one in client.rooms if one in client.restored] or [
+            one for one in client.rooms if kind == "seats" and one.startswith("seats:")
+        ]
+        if old:
+            self.leave(sid, old[0])
+        return bool(old)
+
     def join(self, sid: str, room: str) -> None:
         """Put a socket into a room, where it may be already. Raises Gone."""
         client = self.client(sid)
+        client.restored.discard(room)
         if room not in client.rooms:
             client.rooms.append(room)
             self._joined[room] += 1

@@ -90,6 +90,7 @@ class WebSocket:
         parts: list[str | bytes] = []
         size = 0
         while True:
+            gevent.sleep(0)  # a client that always has something to say must not silence the others
             try:
                 for event in self._connection.events():
                     if isinstance(event, Message):

@@ -8,7 +8,7 @@ from ticket_service.config import Settings
 from ticket_service.realtime.announcer import Announcer
 from ticket_service.realtime.bus import Bus
 from ticket_service.realtime.presence import Presence
-from ticket_service.realtime.rooms import Rooms
+from ticket_service.realtime.rooms import MOST_ROOMS, Rooms
 from ticket_service.services.admissions import Admissions
 from ticket_service.services.catalogue import Catalogue
 from ticket_service.services.event_info import EventInfos
@@ -99,7 +99,7 @@ class Services:
             bus=bus,
             announcer=announcer,
             presence=Presence(Present(loops_redis, settings.update_seconds), rooms, announcer),
-            sessions=Sessions(redis),
+            sessions=Sessions(redis, MOST_ROOMS),
             # A pool of its own: a sale that keeps every connection busy is no reason to be
             # taken out of the load balancer.
             health=Health(Postgres(settings.database_url, settings.db_schema, 1), redis),

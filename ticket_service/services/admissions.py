@@ -43,8 +43,8 @@ class Admissions:
         Raises RedisUnavailable.
         """
         if self._missed:
-            self._missed = False
             self.keep_places(tell=True)
+            self._missed = False
         watched = self._rooms.ids(events.queue(""))
         waiting = self._lines.listed(self._with_line) | watched
         while waiting:  # a batch of each event in turn, so that a long line holds up no other

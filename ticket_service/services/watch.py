@@ -57,9 +57,13 @@ class _Watch:
         self.seats: dict[str, str] | None = None
         """The status of each seat that is not available; None where nobody looks."""
         self.version = 0
+        self.read = 0
+        """The version of the last reading."""
         self.changes = 0
         """How many changes there were; `changed_at`: which of them was the last one of a seat."""
         self.changed_at: dict[str, int] = {}
+        self.early: dict[str, str] = {}
+        """What was heard of seats before they were read for the first time."""
         self.heard_at: dict[str, float] = {}
         """When something of a seat was last heard over the bus, by the monotonic clock."""
         self.stock: Stock | None = None
@@ -69,7 +73,10 @@ class _Watch:
     def change(self, seat_id: str, status: str) -> bool:
         """Take over a seat's status; whether it is another than before."""
         seats = self.seats
-        if seats is None or seats.get(seat_id, "available") == status:
+        if seats is None:
+            self.early[seat_id] = status
+            return False
+        if seats.get(seat_id, "available") == status:
             return False
         self.changes += 1
         self.changed_at[seat_id] = self.changes
@@ -104,6 +111,7 @@ class Watches:
         self._coalescer: Coalescer[Any] = Coalescer()
         bus.on("seats", self._seats_changed)
         bus.on("stock", self._stock_changed)
+        bus.on("version", self._compare)
         bus.on_return.append(self._look_again)
 
     def seats(self, event_id: str) -> dict[str, Any]:
@@ -150,14 +158,17 @@ class Watches:
             watch = self._watch(event_id)
             if event_id in with_seats:
                 self._look_at_seats(event_id)
-            else:
-                watch.seats = None
-            if event_id not in with_stock:
-                watch.stock = None
-            elif self._may_tell_stock(watch):
+            if event_id in with_stock and self._may_tell_stock(watch):
                 self._read_stock(event_id)
-            if watch.seats is None and watch.stock is None:
-                del self._watches[event_id]
+            # Asked again, for somebody may have come meanwhile.
+            seats_seen = self._rooms.occupied(events.seats(event_id))
+            stock_seen = self._rooms.occupied(events.event(event_id))
+            if not seats_seen:
+                watch.seats = None
+            if not stock_seen:
+                watch.stock = None
+            if not seats_seen and not stock_seen:
+                self._watches.pop(event_id, None)
 
     def _look_at_seats(self, event_id: str) -> None:
         """Find out for all instances, if none does; for this one alone while Redis is away, or if
@@ -177,17 +188,20 @@ class Watches:
             for status in set(changes.values()):
                 changed = [seat_id for seat_id, now in changes.items() if now == status]
                 self._announcer.seats_changed(event_id, changed, status)
+            self._bus.publish("version", eventId=event_id, version=self._watch(event_id).read)
 
     def _read_seats(self, event_id: str) -> None:
         """Read the seats and tell this instance what changed; the first reading tells nothing."""
 
         def read() -> None:
-            changes = self._find_changes(event_id)
             watch = self._watch(event_id)
+            watch.early.clear()
+            changes = self._find_changes(event_id)
             if watch.seats is None:
                 watch.seats = {}
-                for seat_id, status in changes.items():
+                for seat_id, status in (changes | watch.early).items():
                     watch.change(seat_id, status)
+                watch.early.clear()
             else:
                 self._tell_seats(event_id, changes)
 
@@ -199,6 +213,9 @@ class Watches:
         before = watch.changes
         [(_, taken)] = self._postgres.transaction(TAKEN, {"event_id": event_id})
         now = {seat_id: _STATUSES[letter] for seat_id, letter in split_taken(taken).items()}
+        watch.read = 0
+        for seat_id, status in now.items():
+            watch.read ^= _digest(seat_id, status)
         told = watch.seats or {}
         return {
             seat_id: now.get(seat_id, "available")
@@ -248,6 +265,13 @@ class Watches:
         self._tell_seats(event_id, certain)
         if len(certain) < len(heard) and watch.seats is not None:
             gevent.spawn(self._try, self._read_seats, event_id)
+
+    def _compare(self, message: dict[str, Any]) -> None:
+        """Read the seats ourselves if we differ from what an instance has just read: messages may
+        have been lost, or be on their way, which harms nothing."""
+        watch = self._watches.get(message["eventId"])
+        if watch is not None and watch.seats is not None and watch.version != message["version"]:
+            gevent.spawn(self._try, self._read_seats, message["eventId"])
 
     def _tell_seats(self, event_id: str, changes: dict[str, str]) -> None:
         watch = self._watches.get(event_id)

@@ -41,6 +41,6 @@ def watch(event_id: str) -> str:
     return f"ticket:{{{event_id}}}:watch"
 
 
-def session(user_id: str) -> str:
+def session(user_id: str) -> list[str]:
     """The rooms in which a person was last, and the seats that he had chosen."""
-    return f"ticket:session:{user_id}"
+    return [f"ticket:{{{user_id}}}:session:{part}" for part in ("rooms", "chosen")]

@@ -2,42 +2,53 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+import time
+from collections.abc import Collection
+from typing import NamedTuple
 
 import orjson
 
 from ticket_service.stores import keys
-from ticket_service.stores.redis import Redis
+from ticket_service.stores.redis import Redis, Script
 
 SESSION_TTL = 3600
-"""Seconds."""
+"""Seconds after the last socket of the person was there."""
 
 
-@dataclass(slots=True)
-class Session:
-    """The rooms of a person, in the order in which he joined them, and the seats he chose."""
+class Session(NamedTuple):
+    """The rooms of a person, the last one he joined last, and the seats he chose."""
 
-    rooms: list[str] = field(default_factory=list)
-    selected_seats: list[str] = field(default_factory=list)
+    rooms: list[str]
+    chosen: list[str]
 
 
 class Sessions:
-    """The sessions of all people. All methods raise RedisUnavailable."""
+    """The sessions of all people: what any of their sockets joined, and none left."""
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: Redis, most_rooms: int) -> None:
         self._redis = redis
+        self._most_rooms = most_rooms
+        self._script = Script("session")
 
-    def read(self, user_id: str) -> Session | None:
-        """The person's session; None where there is none, or it is too old."""
-        text = self._redis.command("GET", keys.session(user_id))
-        return Session(**orjson.loads(text)) if text else None
+    def update(
+        self,
+        user_id: str,
+        joined: Collection[str] = (),
+        left: str | None = None,
+        chosen: list[str] | None = None,
+    ) -> Session:
+        """Note what changed, if anything, keep the session for another hour, and give it.
 
-    def write(self, user_id: str, session: Session) -> None:
-        """Keep the session; one without rooms is forgotten."""
-        key = keys.session(user_id)
-        if session.rooms:
-            self._redis.command(
-                "SET", key, orjson.dumps(asdict(session)).decode(), "EX", SESSION_TTL
-            )
-        else:
-            self._redis.command("DEL", key)
+        Raises RedisUnavailable.
+        """
+        seats, rooms = self._redis.run(
+            self._script,
+            keys.session(user_id),
+            int(time.time()),
+            SESSION_TTL,
+            self._most_rooms,
+            "" if chosen is None else orjson.dumps(chosen).decode(),
+            left or "",
+            *joined,
+        )
+        return Session(rooms, orjson.loads(seats) if seats else [])

@@ -1,0 +1,29 @@
+-- Change and read where a person was last.
+--
+-- KEYS[1]  rooms   sorted set: the rooms, by when they were joined (s)
+-- KEYS[2]  chosen  the seats that were chosen, as JSON
+-- ARGV[1]  the time, s: only to put the rooms in order
+-- ARGV[2]  time to live, s
+-- ARGV[3]  how many rooms are kept at most
+-- ARGV[4]  the seats chosen now, as JSON, or '' to leave them
+-- ARGV[5]  a room that was left, or ''
+-- ARGV[6..]  rooms that were joined
+-- Returns  {the chosen seats as JSON or false, the rooms, the oldest first}
+--
+-- Atomic because a person may have several sockets, on several instances.
+
+local ROOMS, CHOSEN, TTL = KEYS[1], KEYS[2], ARGV[2]
+
+for position = 6, #ARGV do
+    redis.call('ZADD', ROOMS, ARGV[1], ARGV[position])
+end
+if ARGV[5] ~= '' then
+    redis.call('ZREM', ROOMS, ARGV[5])
+end
+if ARGV[4] ~= '' then
+    redis.call('SET', CHOSEN, ARGV[4])
+end
+redis.call('ZREMRANGEBYRANK', ROOMS, 0, -1 - ARGV[3])
+redis.call('EXPIRE', ROOMS, TTL)
+redis.call('EXPIRE', CHOSEN, TTL)
+return {redis.call('GET', CHOSEN), redis.call('ZRANGE', ROOMS, 0, -1)}
