@@ -38,7 +38,14 @@ CALLS = [
 # Fields that an answer may lack.
 OPTIONAL = {"details", "isExpired"}
 
-TYPES = {"string": str, "integer": int, "boolean": bool, "array": list, "object": dict}
+TYPES = {
+    "string": str,
+    "integer": int,
+    "number": float,
+    "boolean": bool,
+    "array": list,
+    "object": dict,
+}
 
 
 @pytest.fixture(scope="module")
