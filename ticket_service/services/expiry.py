@@ -28,8 +28,8 @@ _OVER = """
     ) THEN 'cancelled' ELSE 'expired' END
 """
 
-# The order of holds.py: the reservations, then ticket types by id; seats are nobody's to wait for,
-# since whoever wants one that is taken does not wait. The time is that of the statement, which an
+# The order of holds.py: the reservations, then seats by id, then ticket types by id; a new buyer
+# does not wait for a seat, but a late payment does. The time is that of the statement, which an
 # index can use. Like a cancellation, the end moves expires_at back, for a payment compares it with
 # the time at which its own transaction began.
 _END = f"""
@@ -44,6 +44,9 @@ _END = f"""
         SELECT due.id, i.seat_id, i.ticket_type_id, i.quantity
         FROM due JOIN reservation_items i ON i.reservation_id = due.id
     ),
+    places AS MATERIALIZED (
+        SELECT id FROM seats WHERE id IN (SELECT seat_id FROM items) ORDER BY id FOR UPDATE
+    ),
     types AS MATERIALIZED (
         SELECT id FROM ticket_types WHERE id IN (SELECT ticket_type_id FROM items)
         ORDER BY id FOR UPDATE
@@ -53,7 +56,7 @@ _END = f"""
         FROM due WHERE r.id = due.id
     ),
     seats_back AS (
-        UPDATE seats s SET status = 'available' FROM items WHERE s.id = items.seat_id
+        UPDATE seats s SET status = 'available' FROM places WHERE s.id = places.id
     ),
     stock_back AS (
         UPDATE ticket_types t SET available_quantity = t.available_quantity + back.quantity
