@@ -56,9 +56,15 @@ READS = [
     f"/api/v1/seats/reservation/{UUID}",
     "/api/v1/reservations/my",
     f"/api/v1/reservations/{UUID}",
+    "/api/v1/internal/audit",
     "/health",
 ]
-WRITES = ["/api/v1/seats/reserve", "/api/v1/reservations", f"/api/v1/reservations/{UUID}/cancel"]
+WRITES = [
+    "/api/v1/seats/reserve",
+    "/api/v1/reservations",
+    f"/api/v1/reservations/{UUID}/cancel",
+    f"/api/v1/internal/reservations/{UUID}/payment",
+]
 METHODS = [(path, {"GET", "HEAD", "OPTIONS"}) for path in READS] + [
     (path, {"POST", "OPTIONS"}) for path in WRITES
 ]

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 from uuid import uuid4
 
 import psycopg2
@@ -24,6 +25,7 @@ from tests.support.listeners import listener
 from tests.support.others import end, pay
 from tests.support.service import Response, Service, run_service
 from tests.support.wire import check_error, check_soon
+from tests.test_bad_input import MALFORMED_IDS
 from ticket_service import schema
 
 UUID = "0a1b2c3d-4e5f-4a6b-8c7d-0123456789ab"
@@ -226,7 +228,8 @@ def test_a_payment_for_nothing_is_not_found(service: Service, database: Connecti
     for status in ("completed", "failed"):
         unknown = tell_payment(service, UUID, status)
         check_error(unknown, 404, "RESERVATION_NOT_FOUND")
-    check_error(tell_payment(service, "abc"), 400, "VALIDATION_ERROR")
+    for wrong in MALFORMED_IDS:
+        check_error(tell_payment(service, quote(wrong)), 400, "VALIDATION_ERROR")
     assert verdicts(database, UUID) == []
 
 
