@@ -175,6 +175,37 @@ def test_browsers_hear_within_a_second_that_a_hold_ran_out(
         assert heard == {"eventId": event.id, "status": "available"}
 
 
+def test_browsers_hear_of_a_release_at_once(
+    instances: list[Service], make_event: MakeEvent, database: Connection
+):
+    """Not only with the next look at what others changed, of which there is one a second."""
+    events = [make_event(sections=[section()], tickets=[ticket()]) for _ in "1234"]
+    with listener(instances[0]) as browser:
+        for event in events:
+            browser.join("seat-selection", event.id)
+            browser.join("event", event.id)
+        time.sleep(1)  # what is there is known
+        for number, event in enumerate(events):
+            hold_seats(database, event, event.seat_ids[:1], 2.5 + number / 4)
+            hold_tickets(database, event, 1, 2.5 + number / 4)
+        time.sleep(2.4)
+        before = len(browser.heard("ticket-updated"))
+        time.sleep(1 + 2)
+        released = browser.heard("seat-released")
+        back = browser.heard("ticket-updated")[before:]
+    assert len(released) == len(back) == 4
+    delays = []
+    for table, told in (("seats", released), ("ticket_types", back)):
+        for heard in told:
+            changed_at = one(
+                database,
+                f"SELECT max(extract(epoch FROM updated_at))::float FROM {table}"
+                f" WHERE event_id = '{heard['eventId']}'",
+            )
+            delays.append(datetime.fromisoformat(heard["timestamp"]).timestamp() - changed_at)
+    assert max(delays) < 0.4
+
+
 def taken(service: Service, event: Event) -> tuple[int, int]:
     """As reads show it: how many seats are not available, and how many tickets are."""
     seats = service.get(f"/seats/events/{event.id}").json()["seats"]
