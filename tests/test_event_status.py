@@ -134,6 +134,11 @@ def test_the_last_seat_or_ticket_makes_it_sold_out_and_the_first_return_undoes_i
     seats = make_event(sections=[section(seats=2)])
     tickets = make_event(tickets=[ticket(total=2), ticket("VIP", total=1)])
     mixed = make_event(sections=[section(seats=1)], tickets=[ticket(total=1)])
+
+    def status_after_a_look(event: Event) -> str:
+        shown(instances, event)  # and this answer is kept
+        return status(database, event)
+
     with ExitStack() as stack:
         browsers = [stack.enter_context(listener(instance)) for instance in instances]
         for browser in browsers:
@@ -147,18 +152,35 @@ def test_the_last_seat_or_ticket_makes_it_sold_out_and_the_first_return_undoes_i
                 answer = instances[0].post(path, token=token, json={"eventId": event.id, **order})
                 assert answer.status == 201, answer.body
                 last = answer.json()["reservation"]["id"]
-            check_soon(lambda event=event: status(database, event), "sold_out")
+            check_soon(lambda event=event: status_after_a_look(event), "sold_out")
             check_soon(lambda event=event: shown(instances, event), {"sold_out"}, seconds=0.3)
             check_soon(lambda event=event: listed(instances, event), {"sold_out"})
             back = instances[1].post(f"/reservations/{last}/cancel", token=token)
             assert back.status == 200
-            check_soon(lambda event=event: status(database, event), "on_sale")
+            check_soon(lambda event=event: status_after_a_look(event), "on_sale")
             check_soon(lambda event=event: shown(instances, event), {"on_sale"}, seconds=0.3)
             check_soon(lambda event=event: listed(instances, event), {"on_sale"})
         time.sleep(0.3)
         for browser in browsers:
             for event in (seats, tickets, mixed):
                 assert told(browser, event) == ["sold_out", "on_sale"]
+
+
+@pytest.mark.parametrize("final", ["cancelled", "ended"])
+def test_what_returns_to_an_event_that_is_over_does_not_open_it_again(
+    instances: list[Service], make_event: MakeEvent, database: Connection, final: str
+):
+    event = make_event(tickets=[ticket(total=1)])
+    token = token_for()
+    [(path, order)] = orders(event)
+    answer = instances[0].post(path, token=token, json={"eventId": event.id, **order})
+    with database.cursor() as cursor:
+        cursor.execute("UPDATE events SET status = %s WHERE id = %s", (final, event.id))
+    held = answer.json()["reservation"]["id"]
+    assert instances[0].post(f"/reservations/{held}/cancel", token=token).status == 200
+    time.sleep(0.6)
+    assert shown(instances, event) == {final}
+    assert status(database, event) == final
 
 
 def orders(event: Event) -> list[tuple[str, dict[str, object]]]:
