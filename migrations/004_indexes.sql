@@ -8,8 +8,11 @@ BEGIN
     FOR wanted IN
         SELECT * FROM (VALUES
             ('events',            'sale_start_date, id'),
+            ('events',            'status, sale_start_date'),
+            ('events',            'status, sale_end_date'),
             ('ticket_types',      'event_id'),
             ('reservations',      'user_id, created_at'),
+            ('reservations',      'status, expires_at'),
             ('reservation_items', 'reservation_id'),
             ('reservation_items', 'ticket_type_id'),
             ('reservation_items', 'seat_id')

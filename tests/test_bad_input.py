@@ -57,6 +57,7 @@ READS = [
     "/api/v1/reservations/my",
     f"/api/v1/reservations/{UUID}",
     f"/api/v1/queue/status/{UUID}",
+    "/api/v1/internal/audit",
     "/health",
 ]
 QUEUE_WRITES = [
@@ -70,6 +71,7 @@ WRITES = [
     "/api/v1/reservations",
     f"/api/v1/reservations/{UUID}/cancel",
     *(f"/api/v1{path.format(UUID)}" for path in QUEUE_WRITES),
+    f"/api/v1/internal/reservations/{UUID}/payment",
 ]
 METHODS = [
     *((path, {"GET", "HEAD", "OPTIONS"}) for path in READS),

@@ -32,7 +32,7 @@ def test_a_short_run_prints_every_row_and_leaves_nothing_behind():
     mark = str(uuid4())
     own = dict.fromkeys(("DATABASE_URL", "REDIS_URL", "DB_HOST", "REDIS_HOST"), "")
     done = subprocess.run(
-        [sys.executable, "-m", "bench", "--seconds", "0.3", "--rounds", "1", "--line", "20000"],
+        [sys.executable, "-m", "bench", "--seconds", "0.6", "--rounds", "1", "--line", "20000"],
         cwd=ROOT,
         env={**os.environ, **own, "BENCH_RUN": mark},
         capture_output=True,

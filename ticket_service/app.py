@@ -5,9 +5,10 @@ from __future__ import annotations
 from flask import Flask
 
 from ticket_service.background import Background
-from ticket_service.blueprints import events, health, queue, reservations, seats, tickets
+from ticket_service.blueprints import events, health, internal, queue, reservations, seats, tickets
 from ticket_service.blueprints.auth import init_auth
 from ticket_service.blueprints.errors import init_errors
+from ticket_service.blueprints.health import metrics
 from ticket_service.blueprints.openapi import init_openapi
 from ticket_service.blueprints.requests import init_requests
 from ticket_service.config import Settings
@@ -24,8 +25,9 @@ def create_app(settings: Settings) -> Flask:
     init_auth(app, settings)
     init_errors(app)
     api = init_openapi(app)
-    for resource in (events, tickets, seats, reservations, queue, health):
+    for resource in (events, tickets, seats, reservations, queue, internal, health):
         api.register_blueprint(resource.blueprint)
+    app.add_url_rule("/metrics", view_func=metrics)
     http = app.wsgi_app
     sockets = Sockets(app, services, settings)
     app.extensions["ticket_service.background"] = Background(services, sockets, settings)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable
+from functools import partial
 
 import gevent
 from gevent import Greenlet
 
+from ticket_service import metrics
 from ticket_service.config import Settings
-from ticket_service.errors import ServiceUnavailable
+from ticket_service.loops import Loop
 from ticket_service.services import Services
 from ticket_service.sockets import Sockets
 from ticket_service.stores.sessions import SESSION_TTL
@@ -23,10 +23,14 @@ SIGNS_PER_STAY = 4
 BUS_LOOPS = 2
 """Loops at the beginning of the list that send and receive, until the process ends."""
 
+EXPIRY_INTERVAL = 0.25
+"""Seconds between two looks for holds and sales that end: within a second they are to be over."""
+
+RESTART = 1.0
+"""Seconds before something that should never end is started again."""
+
 LOOK_INTERVAL = 1.0
 """Seconds between two looks at what other programs changed, and at whose token has ended."""
-
-log = logging.getLogger(__name__)
 
 
 class Background:
@@ -36,27 +40,29 @@ class Background:
         self._services = services
         self._sockets = sockets
         self._settings = settings
-        self._loops: list[Greenlet[..., None]] = []
+        self._greenlets: list[Greenlet[..., None]] = []
 
     def start(self) -> None:
         """Start the loops, in the worker."""
         services, settings = self._services, self._settings
         shortest_stay = min(settings.queue_ttl_seconds, settings.queue_no_show_seconds)
-        self._loops = [
-            gevent.spawn(services.bus.send_forever),
-            gevent.spawn(services.bus.listen_forever),
-            *(
-                gevent.spawn(_forever, work, interval)
-                for work, interval in (
-                    (services.admissions.admit, ADMISSION_INTERVAL),
-                    (services.admissions.keep_places, shortest_stay / SIGNS_PER_STAY),
-                    (services.watches.look, LOOK_INTERVAL),
-                    (services.presence.report, settings.update_seconds),
-                    (self._sockets.close_unwelcome, LOOK_INTERVAL),
-                    (self._sockets.remember_all, SESSION_TTL / SIGNS_PER_STAY),
-                )
-            ),
+        loops = [
+            Loop(name, work, partial(float, interval))
+            for name, work, interval in (
+                ("bus-send", services.bus.send_forever, RESTART),
+                ("bus-listen", services.bus.listen_forever, RESTART),
+                ("admission", services.admissions.admit, ADMISSION_INTERVAL),
+                ("places", services.admissions.keep_places, shortest_stay / SIGNS_PER_STAY),
+                ("expiry", self._end_holds, EXPIRY_INTERVAL),
+                ("event-status", services.event_status.move, EXPIRY_INTERVAL),
+                ("watch", services.watches.look, LOOK_INTERVAL),
+                ("presence", services.presence.report, settings.update_seconds),
+                ("sockets", self._sockets.close_unwelcome, LOOK_INTERVAL),
+                ("sessions", self._sockets.remember_all, SESSION_TTL / SIGNS_PER_STAY),
+            )
         ]
+        self._greenlets = [gevent.spawn(loop.run) for loop in loops]
+        services.health.loops = loops
 
     def drain(self) -> None:
         """Fail readiness, and wait until the load balancer has noticed."""
@@ -66,17 +72,11 @@ class Background:
     def stop(self) -> None:
         """Close the sockets, end the loops, and let no socket keep the process from its end."""
         self._sockets.close()
-        gevent.killall(self._loops[BUS_LOOPS:])  # requests in flight still have things to tell
+        gevent.killall(self._greenlets[BUS_LOOPS:])  # requests in flight still have things to tell
         self._sockets.close_latecomers()
 
-
-def _forever(work: Callable[[], None], interval: float) -> None:
-    """Work, and rest for `interval` seconds, whatever happens."""
-    while True:
-        try:
-            work()
-        except ServiceUnavailable:
-            log.warning("loop without a dependency", extra={"loop": work.__name__})
-        except Exception:
-            log.exception("unhandled", extra={"loop": work.__name__})
-        gevent.sleep(interval)
+    def _end_holds(self) -> int:
+        lags = self._services.expiry.end_holds()
+        for lag in lags:
+            metrics.EXPIRY_LAG.observe(lag)
+        return len(lags)

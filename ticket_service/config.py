@@ -37,6 +37,7 @@ class Settings:
     redis_url: str
     jwt_algorithm: str
     jwt_key: str
+    service_token: str
     frontend_urls: tuple[str, ...]
     hold_ttl_seconds: int
     max_seats_per_reservation: int
@@ -77,6 +78,7 @@ def _read(env: Env) -> Settings:
         or _redis_url(env),
         jwt_algorithm=algorithm,
         jwt_key=_jwt_key(env, algorithm, strict=production == "production"),
+        service_token=env.str("INTERNAL_API_TOKEN", ""),
         frontend_urls=_frontend_urls(env),
         hold_ttl_seconds=env.int("HOLD_TTL_SECONDS", 300, validate=Range(min=1, max=86_400)),
         max_seats_per_reservation=env.int(

@@ -143,6 +143,16 @@ class ReservationExpired(ServiceError):
     code = "RESERVATION_EXPIRED"
 
 
+class RefundDue(ReservationExpired):
+    """A payment for what is someone else's by now; `details` say what to give back."""
+
+
+class PaymentReused(InvalidInput):
+    """This payment was for another reservation."""
+
+    message = "PAYMENT_REUSED"
+
+
 class AlreadyCancelled(ServiceError):
     code = "ALREADY_CANCELLED"
 

@@ -84,6 +84,10 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "Please join the seat selection of this event first.",
     ),
     "RESERVATION_EXPIRED": ("예매 시간이 만료되었습니다.", "This reservation has expired."),
+    "PAYMENT_REUSED": (
+        "다른 예매에 사용된 결제입니다.",
+        "This payment was made for another reservation.",
+    ),
     "ALREADY_CANCELLED": ("이미 취소된 예매입니다.", "This reservation is already cancelled."),
     "SERVICE_UNAVAILABLE": (
         "지금은 요청이 많습니다. 잠시 후 다시 시도해 주세요.",
@@ -96,6 +100,7 @@ SENTENCES: dict[str, tuple[str, str]] = {
     # Good news.
     "SEATS_HELD": ("좌석을 선점했습니다.", "Your seats are held."),
     "TICKETS_HELD": ("티켓을 예매했습니다.", "Your tickets are held."),
+    "PAYMENT_NOTED": ("결제 결과를 반영했습니다.", "The payment was noted."),
     "QUEUE_LEFT": ("대기열에서 나왔습니다.", "You left the waiting room."),
     "QUEUE_CLEARED": ("대기열을 비웠습니다.", "The waiting room is empty now."),
     "RESERVATION_CANCELLED": ("예매를 취소했습니다.", "Your reservation is cancelled."),

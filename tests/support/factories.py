@@ -48,7 +48,7 @@ def make_event(
     *,
     sections: Sequence[Mapping[str, Any]] = (),
     tickets: Sequence[Mapping[str, Any]] = (),
-    sale: tuple[timedelta, timedelta] = (timedelta(hours=-1), timedelta(hours=1)),
+    sale: tuple[timedelta, timedelta] | None = None,
     **columns: Any,
 ) -> Event:
     """Insert an event that is on sale, with a layout and seats of `sections` and with `tickets`.
@@ -57,10 +57,12 @@ def make_event(
         database: an autocommit connection.
         sections: each as `section()` makes it; none means an event without a layout.
         tickets: each as `ticket()` makes it.
-        sale: start and end of the sale, from now.
+        sale: start and end of the sale, from now; by default as the status says.
         columns: further columns of `events`, or other values for the usual ones.
     """
     now = datetime.now(UTC).replace(tzinfo=None)
+    begin = {"upcoming": 1, "ended": -3}.get(columns.get("status", "on_sale"), -1)
+    sale = sale or (timedelta(hours=begin), timedelta(hours=begin + 2))
     layout_id = _make_layout(database, sections) if sections else None
     values = {
         "title": f"Event {uuid4()}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import time
 from collections.abc import Callable
 from functools import wraps
@@ -40,6 +41,7 @@ def init_auth(app: Flask, settings: Settings) -> None:
     )
     JWTManager(app)
     app.extensions["ticket_service.callers"] = LRUCache(KEPT_CALLERS)
+    app.extensions["ticket_service.service_token"] = settings.service_token.encode()
 
 
 class Caller(NamedTuple):
@@ -69,6 +71,25 @@ def admin_only(view: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(view)
     def guarded(*args: Any, **kwargs: Any) -> Any:
         if _caller().role != "admin":
+            raise Forbidden
+        return view(*args, **kwargs)
+
+    return guarded
+
+
+def service_only(view: Callable[..., Any]) -> Callable[..., Any]:
+    """Call the view for another service of the house, which has the service token.
+
+    Raises AuthenticationRequired without one, Forbidden with a wrong one, or where none is set.
+    """
+
+    @wraps(view)
+    def guarded(*args: Any, **kwargs: Any) -> Any:
+        token: bytes = current_app.extensions["ticket_service.service_token"]
+        given = request.headers.get("X-Internal-Token")
+        if given is None:
+            raise AuthenticationRequired
+        if not token or not hmac.compare_digest(given.encode(), token):
             raise Forbidden
         return view(*args, **kwargs)
 

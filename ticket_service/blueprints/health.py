@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import orjson
 from flask import Response
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from ticket_service.blueprints.answers import private, respond, services
 from ticket_service.blueprints.requests import Blueprint
@@ -42,10 +43,16 @@ def get_ready() -> Response:
         "status": _status(ready),
         "postgres": "ok" if ready.postgres else "unavailable",
         "redis": "ok" if ready.redis else "unavailable",
+        "loops": ready.loops,
     }
     serving = ready.postgres and not ready.stopping
     headers = [] if serving else [("Retry-After", "1")]
     return respond(json_answer(orjson.dumps(body), 200 if serving else 503, headers))
+
+
+def metrics() -> Response:
+    """What Prometheus wants to know; not of the API."""
+    return Response(generate_latest(), content_type=CONTENT_TYPE_LATEST)
 
 
 def _status(ready: Readiness) -> str:

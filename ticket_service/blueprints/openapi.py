@@ -45,11 +45,12 @@ def init_openapi(app: Flask) -> Api:
         OPENAPI_SWAGGER_UI_CONFIG={"validatorUrl": None, "tryItOutEnabled": True},
     )
     bearer = {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
+    service = {"type": "apiKey", "in": "header", "name": "X-Internal-Token"}
     api = TicketApi(
         app,
         spec_kwargs={
             "info": {"description": DESCRIPTION},
-            "components": {"securitySchemes": {"bearer": bearer}},
+            "components": {"securitySchemes": {"bearer": bearer, "service": service}},
         },
     )
     api.register_converter(IdConverter, _describe_id)

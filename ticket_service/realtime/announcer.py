@@ -5,7 +5,7 @@ The methods are for the services, to be called after the commit; they raise noth
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from ticket_service.realtime import events
@@ -21,16 +21,24 @@ class Announcer:
         self._bus = bus
         self._rooms = rooms
         self._aliases = aliases
+        self.on_change: list[Callable[[str], None]] = []
+        """Called with the id of each event whose seats or stock this instance sees changed."""
         bus.on("tell", self._heard)
         bus.on("admitted", self._admitted)
 
     def seats_changed(self, event_id: str, seat_ids: Iterable[str], status: str) -> None:
         """Seats have this status now (services/watch.py tells those who look at them)."""
+        self._changed(event_id)
         self._bus.publish("seats", eventId=event_id, seats=dict.fromkeys(seat_ids, status))
 
     def stock_changed(self, event_id: str) -> None:
         """The stock of an event is another now (services/watch.py reads it)."""
+        self._changed(event_id)
         self._bus.publish("stock", eventId=event_id)
+
+    def event_status(self, event_id: str, status: str) -> None:
+        """Tell those who look at an event that its sale began, ended, or sold out."""
+        self._tell(events.event_status(event_id, status))
 
     def queue_updated(self, event_id: str, waiting: int, inside: int, threshold: int) -> None:
         """Tell those who look at a waiting room how long the line is."""
@@ -58,6 +66,10 @@ class Announcer:
         self._rooms.send(told, skip=skip)
         if self._aliases and told.name in ALIASES:
             self._rooms.send(told._replace(name=ALIASES[told.name]))
+
+    def _changed(self, event_id: str) -> None:
+        for hear in self.on_change:
+            hear(event_id)
 
     def _tell(self, told: Told, *, skip: str | None = None) -> None:
         self._bus.publish("tell", name=told.name, room=told.room, payload=told.payload, skip=skip)

@@ -65,6 +65,11 @@ def room_info(event_id: str, people: int) -> Told:
     return Told("room-info", event(event_id), {"eventId": event_id, "userCount": people})
 
 
+def event_status(event_id: str, status: str) -> Told:
+    """An event's sale began, ended, or sold out."""
+    return Told("event-status", event(event_id), {"eventId": event_id, "status": status})
+
+
 def seat_changed(event_id: str, seat_id: str, status: str) -> Told:
     """A seat was taken, paid for, or given back; `status` is as in the seat map."""
     name = "seat-released" if status == "available" else "seat-locked"

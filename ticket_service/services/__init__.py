@@ -10,10 +10,14 @@ from ticket_service.realtime.bus import Bus
 from ticket_service.realtime.presence import Presence
 from ticket_service.realtime.rooms import MOST_ROOMS, Rooms
 from ticket_service.services.admissions import Admissions
+from ticket_service.services.audit import Audit
 from ticket_service.services.catalogue import Catalogue
 from ticket_service.services.event_info import EventInfos
+from ticket_service.services.event_status import EventStatus
+from ticket_service.services.expiry import Expiry
 from ticket_service.services.health import Health
 from ticket_service.services.holds import HoldRules
+from ticket_service.services.payments import Payments
 from ticket_service.services.reservations import Reservations
 from ticket_service.services.seat_map import SeatMaps
 from ticket_service.services.seats import Seats
@@ -29,6 +33,9 @@ from ticket_service.stores.sessions import Sessions
 from ticket_service.stores.versions import Versions
 from ticket_service.stores.waiting_lines import QueueRules, WaitingLines
 
+LOOP_CONNECTIONS = 2
+"""Connections to PostgreSQL for the loops of an instance."""
+
 
 @dataclass(frozen=True, slots=True)
 class Services:
@@ -43,6 +50,10 @@ class Services:
     waiting_room: WaitingRoom
     admissions: Admissions
     watches: Watches
+    expiry: Expiry
+    event_status: EventStatus
+    payments: Payments
+    audit: Audit
     health: Health
     rooms: Rooms
     bus: Bus
@@ -56,6 +67,7 @@ class Services:
         postgres = Postgres(settings.database_url, settings.db_schema, settings.db_pool_size)
         redis = Redis(settings.redis_url)
         # The loops have connections of their own: a rush of requests must not hold them up.
+        loops_postgres = Postgres(settings.database_url, settings.db_schema, LOOP_CONNECTIONS)
         loops_redis = Redis(settings.redis_url)
         versions = Versions(redis)
         documents = Documents(versions)
@@ -95,6 +107,10 @@ class Services:
             watches=Watches(
                 postgres, loops_redis, bus, rooms, announcer, update_seconds=settings.update_seconds
             ),
+            expiry=Expiry(loops_postgres, versions, admissions, announcer),
+            event_status=EventStatus(loops_postgres, versions, announcer),
+            payments=Payments(postgres, versions, announcer),
+            audit=Audit(loops_postgres),
             rooms=rooms,
             bus=bus,
             announcer=announcer,

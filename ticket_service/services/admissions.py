@@ -7,6 +7,7 @@ admitted once. On Redis connections of its own, so that a rush of requests does 
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
 from itertools import islice
 
 from ticket_service.errors import ServiceUnavailable
@@ -14,6 +15,7 @@ from ticket_service.realtime import events
 from ticket_service.realtime.announcer import Announcer
 from ticket_service.realtime.bus import Bus
 from ticket_service.realtime.rooms import Rooms
+from ticket_service.stores.redis import RedisUnavailable
 from ticket_service.stores.waiting_lines import WaitingLines
 
 MOST_AT_ONCE = 1_000
@@ -60,6 +62,13 @@ class Admissions:
             for user_id in inside if tell else ():
                 if not self._rooms.knows_of_entry(user_id, event_id):
                     self._announcer.entry_allowed(event_id, user_id)
+
+    def end_stays(self, event_id: str, user_ids: Collection[str]) -> None:
+        """End the stays of people whose holds ran out, if Redis can be asked."""
+        try:
+            self._lines.end(event_id, user_ids)
+        except RedisUnavailable:
+            log.warning("stays not ended", extra={"event_id": event_id})
 
     def _may_have_missed(self) -> None:
         self._missed = True

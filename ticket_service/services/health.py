@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from ticket_service.errors import ServiceUnavailable
+from ticket_service.loops import Loop
 from ticket_service.stores.postgres import Postgres, Script
 from ticket_service.stores.redis import Redis
 
@@ -18,6 +20,8 @@ class Readiness:
     postgres: bool
     redis: bool
     stopping: bool
+    loops: list[dict[str, Any]]
+    """How each loop of this instance goes."""
 
 
 class Health:
@@ -26,12 +30,14 @@ class Health:
     def __init__(self, postgres: Postgres, redis: Redis) -> None:
         self._postgres = postgres
         self._redis = redis
+        self.loops: list[Loop] = []
         self.stopping = False
         """Set when the instance is told to stop: it is to get no new connections."""
 
     def readiness(self) -> Readiness:
         """Ask PostgreSQL and Redis now; raises nothing."""
-        return Readiness(self._postgres_answers(), self._redis_answers(), self.stopping)
+        loops = [loop.details() for loop in self.loops]
+        return Readiness(self._postgres_answers(), self._redis_answers(), self.stopping, loops)
 
     def _postgres_answers(self) -> bool:
         try:

@@ -93,6 +93,7 @@ class WaitingLines:
         self._show = _script("queue_show")
         self._keep = _script("queue_keep")
         self._leave = _script("queue_leave")
+        self._end = _script("queue_end")
         self._admit = _script("queue_admit")
         self._control = _script("queue_control")
         self._clear = _script("queue_clear")
@@ -115,6 +116,10 @@ class WaitingLines:
     def leave(self, event_id: str, user_id: str) -> None:
         """Give the user's place up."""
         self._run(self._leave, event_id, user_id)
+
+    def end(self, event_id: str, user_ids: Collection[str]) -> None:
+        """End the stays of many users, a thousand at most."""
+        self._run(self._end, event_id, *user_ids)
 
     def admit(self, event_id: str) -> Round:
         """Let the next ones in and tell all instances, on the channel ADMITTED, who they are."""

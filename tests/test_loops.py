@@ -1,0 +1,231 @@
+"""The loops of an instance: seen from outside, and well again by themselves."""
+
+import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import psutil
+import psycopg2
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from psycopg2.extensions import connection as Connection
+
+from dev.servers import Servers, valkey
+from tests.conftest import new_database
+from tests.support.books import check_books
+from tests.support.factories import Event, one, ticket
+from tests.support.holds import hold_tickets
+from tests.support.internal import metric
+from tests.support.service import Service, run_service
+from tests.support.wire import check_soon, is_time
+from tests.test_degradation import Instance, behind_proxies, subfolder
+from ticket_service import schema
+
+MakeEvent = Callable[..., Event]
+
+LOOPS = {
+    "bus-send",
+    "bus-listen",
+    "admission",
+    "places",
+    "expiry",
+    "event-status",
+    "watch",
+    "presence",
+    "sockets",
+}
+ENDLESS = {"bus-send", "bus-listen"}
+
+
+@pytest.fixture(scope="module")
+def database_url(servers: Servers) -> Iterator[str]:
+    """A database in which only the instance of these tests ends holds."""
+    with new_database(servers.database_url) as url:
+        schema.migrate(url, "public")
+        yield url
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Connection]:
+    with closing(psycopg2.connect(database_url)) as connection:
+        connection.autocommit = True
+        yield connection
+        check_books(connection)
+
+
+@pytest.fixture(scope="module")
+def shared(database_url: str, folder: Path) -> Iterator[Instance]:
+    """It reaches its servers through proxies; the Valkey is its own."""
+    with (
+        valkey(subfolder(folder, "loops-valkey")) as redis_url,
+        behind_proxies(database_url, redis_url, folder) as made,
+    ):
+        yield made
+
+
+@pytest.fixture
+def instance(shared: Instance) -> Iterator[Instance]:
+    """The instance; its servers are well again after each test."""
+    yield shared
+    shared.postgres.restore()
+    shared.redis.restore()
+
+
+def loops(service: Service) -> dict[str, dict[str, Any]]:
+    """The loops as the readiness probe shows them, by name."""
+    details = service.request("GET", "/health/ready").json()["loops"]
+    return {loop.pop("name"): loop for loop in details}
+
+
+def failures(service: Service, name: str) -> int:
+    counted: int = loops(service)[name]["failures"]
+    assert metric(service, "ticket_loop_failures_total", loop=name) >= counted
+    return counted
+
+
+def test_the_probe_shows_every_loop_and_when_it_last_ran(instance: Instance):
+    def unrun() -> set[str]:
+        return {name for name, loop in loops(instance.service).items() if not loop["lastRun"]}
+
+    check_soon(unrun, ENDLESS, seconds=5)
+    seen = loops(instance.service)
+    assert seen.keys() == LOOPS
+    for name in LOOPS - ENDLESS:
+        loop = seen[name]
+        assert loop.keys() == {"lastRun", "seconds", "done", "failures"}
+        assert is_time(loop["lastRun"])
+        assert 0 <= loop["seconds"] < 1
+    for name in ("expiry", "event-status", "admission"):
+        ran = datetime.fromisoformat(seen[name]["lastRun"])
+        assert abs((datetime.now(UTC) - ran).total_seconds()) < 1
+    time.sleep(0.6)
+    assert loops(instance.service)["expiry"]["lastRun"] > seen["expiry"]["lastRun"]
+
+
+def test_what_a_loop_does_is_counted(
+    instance: Instance, make_event: MakeEvent, database: Connection
+):
+    service = instance.service
+    before = loops(service)["expiry"]["done"]
+    event = make_event(tickets=[ticket(total=100)])
+    hold_tickets(database, event, 17, 0.2)
+    check_soon(lambda: loops(service)["expiry"]["done"], before + 17, seconds=2)
+    assert metric(service, "ticket_loop_done_total", loop="expiry") == before + 17
+
+
+def test_prometheus_can_read_the_metrics(instance: Instance):
+    answer = instance.service.request("GET", "/metrics")
+    assert answer.status == 200
+    assert re.match(r"text/plain; version=[\d.]+; charset=utf-8", answer.headers["Content-Type"])
+    families = {
+        family.name: family for family in text_string_to_metric_families(answer.body.decode())
+    }
+    assert families["ticket_loop_seconds"].type == "histogram"
+    assert families["ticket_expiry_lag_seconds"].type == "histogram"
+    assert families["ticket_audit_faults"].type == "gauge"
+    assert families["ticket_refunds_due"].type == "counter"
+    counted = {
+        sample.labels["loop"]
+        for sample in families["ticket_loop_seconds"].samples
+        if sample.name.endswith("_count") and sample.value > 0
+    }
+    assert counted >= LOOPS - ENDLESS
+    assert instance.service.request("POST", "/metrics").status == 405
+
+
+def test_loops_without_postgres_fail_rest_longer_and_go_on(
+    instance: Instance, make_event: MakeEvent, database: Connection
+):
+    service = instance.service
+    before = {name: failures(service, name) for name in LOOPS}
+    event = make_event(tickets=[ticket(total=100)])
+    instance.postgres.refuse()
+    hold_tickets(database, event, 10, 0.1)
+    started = time.monotonic()
+    time.sleep(3.5)
+    tried = {name: failures(service, name) - before[name] for name in LOOPS}
+    # After 0.5, 1 and 2 seconds more; without a longer rest there would be 14 by now.
+    assert 2 <= tried["expiry"] <= 4
+    assert tried["event-status"] <= 4
+    assert {tried[name] for name in LOOPS - {"expiry", "event-status", "watch"}} == {0}
+    warned = [line for line in service.log_lines() if line.get("loop") == "expiry"]
+    assert warned[-1]["message"] == "loop without a dependency"
+    assert "exception" not in str(warned[-1]).lower()
+    instance.postgres.restore()
+    query = f"SELECT count(*) FROM reservations WHERE event_id = '{event.id}' AND status ="
+    check_soon(lambda: one(database, f"{query} 'expired'"), 10, seconds=6)
+    assert time.monotonic() - started < 10
+    settled = failures(service, "expiry")
+    time.sleep(1)
+    assert failures(service, "expiry") == settled
+    last = datetime.fromisoformat(loops(service)["expiry"]["lastRun"])
+    assert (datetime.now(UTC) - last).total_seconds() < 0.9
+
+
+def test_loops_without_redis_fail_and_those_that_need_none_do_not(
+    instance: Instance, make_event: MakeEvent, database: Connection
+):
+    service = instance.service
+    before = {name: failures(service, name) for name in LOOPS}
+    instance.redis.refuse()
+    event = make_event(tickets=[ticket(total=100)])
+    hold_tickets(database, event, 10, 0.1)
+    query = f"SELECT count(*) FROM reservations WHERE event_id = '{event.id}' AND status ="
+    check_soon(lambda: one(database, f"{query} 'expired'"), 10, seconds=2)
+    check_soon(lambda: failures(service, "admission") > before["admission"], True, seconds=2)
+    assert failures(service, "expiry") == before["expiry"]
+    instance.redis.restore()
+    check_soon(lambda: instance.state(), (200, "ok"), seconds=10)
+
+    def resting() -> bool:
+        counted = failures(service, "admission")
+        time.sleep(0.6)
+        return failures(service, "admission") == counted
+
+    check_soon(resting, True, seconds=8)
+
+
+def test_a_loop_that_meets_a_bug_is_logged_and_goes_on(
+    instance: Instance, make_event: MakeEvent, database: Connection
+):
+    """The bug: the table is not what it was."""
+    service = instance.service
+    before = failures(service, "expiry")
+    event = make_event(tickets=[ticket(total=100)])
+    logged = len(service.log_lines())
+    with database.cursor() as cursor:
+        cursor.execute("ALTER TABLE reservations RENAME COLUMN expires_at TO gone")
+        try:
+            check_soon(lambda: failures(service, "expiry") - before >= 2, True, seconds=3)
+        finally:
+            cursor.execute("ALTER TABLE reservations RENAME COLUMN gone TO expires_at")
+    hold_tickets(database, event, 5, 0.1)
+    query = f"SELECT count(*) FROM reservations WHERE event_id = '{event.id}' AND status ="
+    check_soon(lambda: one(database, f"{query} 'expired'"), 5, seconds=6)
+    lines = [line for line in service.log_lines()[logged:] if line.get("loop") == "expiry"]
+    assert lines
+    assert {line["level"].upper() for line in lines} == {"ERROR"}
+    assert "UndefinedColumn" in str(lines[0])
+
+
+def test_an_instance_that_has_nothing_to_do_does_next_to_nothing(
+    folder: Path, database_url: str, servers: Servers
+):
+    with run_service(folder, DATABASE_URL=database_url) as service:
+        time.sleep(2)  # what a start leaves to be done
+        master = psutil.Process(service.process.pid)
+        processes = [master, *master.children(recursive=True)]
+        used, started = cpu_seconds(processes), time.monotonic()
+        time.sleep(8)
+        share = (cpu_seconds(processes) - used) / (time.monotonic() - started)
+        service.kill()
+    print(f"idle: {share:.2%} of a core")
+    assert share < 0.02
+
+
+def cpu_seconds(processes: list[psutil.Process]) -> float:
+    return sum(sum(process.cpu_times()[:2]) for process in processes)

@@ -1,0 +1,37 @@
+"""For the other services of the house, and for operators: payments and the audit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Response
+
+from ticket_service.blueprints.answers import answer, done, services
+from ticket_service.blueprints.auth import service_only
+from ticket_service.blueprints.requests import Blueprint
+from ticket_service.blueprints.schemas.internal import AuditAnswer, PaymentAnswer, PaymentNotice
+from ticket_service.services.payments import Payment
+
+blueprint = Blueprint("internal", __name__, url_prefix="/api/v1/internal", description=__doc__)
+
+SERVICE: list[dict[str, list[str]]] = [{"service": []}]
+
+
+@blueprint.route("/reservations/<id:reservation_id>/payment", methods=["POST"])
+@service_only
+@blueprint.doc(security=SERVICE)
+@blueprint.arguments(PaymentNotice())
+@blueprint.response(200, PaymentAnswer)
+def record_payment(body: dict[str, Any], reservation_id: str) -> Response:
+    """Tell that a reservation was paid for, or that its payment failed"""
+    payment = Payment(body["paymentId"], body["status"], body["paymentMethod"])
+    return done("PAYMENT_NOTED", services().payments.record(reservation_id, payment))
+
+
+@blueprint.route("/audit")
+@service_only
+@blueprint.doc(security=SERVICE)
+@blueprint.response(200, AuditAnswer)
+def get_audit() -> Response:
+    """Look whether the books of all events balance"""
+    return answer({"faults": services().audit.faults()})

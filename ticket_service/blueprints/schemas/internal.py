@@ -1,0 +1,40 @@
+"""What other services of the house send."""
+
+from __future__ import annotations
+
+from marshmallow import Schema, fields, validate
+
+from ticket_service.blueprints.schemas.fields import Id, Text
+
+
+class PaymentNotice(Schema):
+    status = fields.String(required=True, validate=validate.OneOf(["completed", "failed"]))
+    paymentMethod = Text(load_default=None, allow_none=True, validate=validate.Length(max=50))
+    paymentId = Text(
+        required=True,
+        validate=validate.Length(min=1, max=255),
+        metadata={"description": "Sent again with the same status, nothing is done twice."},
+    )
+
+
+class PaidReservation(Schema):
+    id = Id()
+    status = fields.String(
+        allow_none=True,
+        metadata={"description": "null: the payment failed, and the hold was over before."},
+    )
+    paymentStatus = fields.String()
+
+
+class PaymentAnswer(Schema):
+    message = fields.String()
+    reservation = fields.Nested(PaidReservation)
+
+
+class Fault(Schema):
+    rule = fields.String()
+    row = fields.List(fields.Raw())
+
+
+class AuditAnswer(Schema):
+    faults = fields.List(fields.Nested(Fault), metadata={"description": "None: the books balance."})

@@ -1,0 +1,73 @@
+"""Loops: work that an instance does again and again, and how it goes."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import gevent
+
+from ticket_service import metrics
+from ticket_service.errors import ServiceUnavailable
+
+LONGEST_REST = 5.0
+"""Seconds between two tries of a loop that fails again and again."""
+
+log = logging.getLogger(__name__)
+
+
+class Loop:
+    """One loop. What its work returns, if anything, is how much was done."""
+
+    def __init__(
+        self, name: str, work: Callable[[], int | None], interval: Callable[[], float]
+    ) -> None:
+        self.name = name
+        self._work = work
+        self._interval = interval
+        self._failures_in_a_row = 0
+        self.failures = 0
+        self.done = 0
+        self.seconds = 0.0
+        self.last_run: datetime | None = None
+
+    def run(self) -> None:
+        """Work and rest, whatever happens, until the greenlet is killed."""
+        while True:
+            self._once()
+            rest = self._interval() * 2**self._failures_in_a_row
+            gevent.sleep(min(rest, max(LONGEST_REST, self._interval())))
+
+    def details(self) -> dict[str, Any]:
+        """The last run, for people who look."""
+        last = self.last_run
+        return {
+            "name": self.name,
+            "lastRun": last.isoformat(timespec="milliseconds")[:-6] + "Z" if last else None,
+            "seconds": round(self.seconds, 4),
+            "done": self.done,
+            "failures": self.failures,
+        }
+
+    def _once(self) -> None:
+        started = time.perf_counter()
+        try:
+            done = self._work() or 0
+        except Exception as error:
+            self._failures_in_a_row = min(self._failures_in_a_row + 1, 10)
+            self.failures += 1
+            metrics.LOOP_FAILURES.labels(self.name).inc()
+            if isinstance(error, ServiceUnavailable):
+                log.warning("loop without a dependency", extra={"loop": self.name})
+            else:
+                log.exception("unhandled", extra={"loop": self.name})
+        else:
+            self._failures_in_a_row = 0
+            self.done += done
+            metrics.LOOP_DONE.labels(self.name).inc(done)
+        self.last_run = datetime.now(UTC)
+        self.seconds = time.perf_counter() - started
+        metrics.LOOP_SECONDS.labels(self.name).observe(self.seconds)

@@ -1,0 +1,23 @@
+"""What Prometheus reads at /metrics. One process is one instance, so the usual registry does."""
+
+from __future__ import annotations
+
+from prometheus_client import Counter, Gauge, Histogram
+
+_UP_TO_SECONDS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10)
+
+LOOP_SECONDS = Histogram(
+    "ticket_loop_seconds", "One run of a loop", ["loop"], buckets=_UP_TO_SECONDS
+)
+LOOP_DONE = Counter("ticket_loop_done", "Things that a loop did", ["loop"])
+LOOP_FAILURES = Counter("ticket_loop_failures", "Runs of a loop that failed", ["loop"])
+
+EXPIRY_LAG = Histogram(
+    "ticket_expiry_lag_seconds",
+    "From the end of a hold to its release",
+    buckets=(0.05, 0.1, 0.25, 0.5, 0.75, 1, 2, 5, 10, 60),
+)
+AUDIT_FAULTS = Gauge(
+    "ticket_audit_faults", "Rules of the books that did not hold, when last looked at"
+)
+REFUNDS_DUE = Counter("ticket_refunds_due", "Payments that came too late and must be given back")

@@ -1,0 +1,113 @@
+"""Moves events through their status: upcoming, on sale, sold out, ended; each at its time.
+
+Every instance does this; an event that one of them has locked, the others skip. Nothing here
+decides whether something may be bought: a hold looks at the sale's times and at what is left.
+"""
+
+from __future__ import annotations
+
+import time
+
+from ticket_service.realtime.announcer import Announcer
+from ticket_service.stores.postgres import Postgres, Script
+from ticket_service.stores.versions import Versions
+
+SWEEP_INTERVAL = 5.0
+"""Seconds after which everything is looked at again: another program may have moved a sale, for
+which ten seconds are promised, or changed what is left."""
+
+SOONEST = 0.25
+"""Seconds between two looks at least: so late a status may be."""
+
+_CLOCK = "statement_timestamp() AT TIME ZONE 'UTC'"
+
+_DUE = Script(
+    due_events=f"""
+    SELECT id::text FROM events
+    WHERE status = 'upcoming' AND sale_start_date <= {_CLOCK}
+    UNION
+    SELECT id::text FROM events
+    WHERE status IN ('upcoming', 'on_sale', 'sold_out') AND sale_end_date <= {_CLOCK}
+    UNION
+    SELECT id::text FROM events WHERE status IN ('on_sale', 'sold_out') AND %(all)s
+"""
+)
+
+_NEXT = Script(
+    next_change=f"""
+    SELECT extract(epoch FROM least(
+        (SELECT min(sale_start_date) FROM events WHERE status = 'upcoming'),
+        (SELECT min(sale_end_date) FROM events WHERE status = 'upcoming'),
+        (SELECT min(sale_end_date) FROM events WHERE status = 'on_sale'),
+        (SELECT min(sale_end_date) FROM events WHERE status = 'sold_out')
+    ) - {_CLOCK})::float
+"""
+)
+
+# NO KEY, so that a new reservation, which refers to the event, need not wait.
+_SETTLE = Script(
+    settle_events=f"""
+    WITH event AS MATERIALIZED (
+        SELECT id, status, sale_start_date, sale_end_date FROM events
+        WHERE id = ANY (%(event_ids)s::uuid[]) AND status IN ('upcoming', 'on_sale', 'sold_out')
+        FOR NO KEY UPDATE SKIP LOCKED
+    ),
+    right_now AS (
+        SELECT id, status, CASE
+            WHEN sale_end_date <= {_CLOCK} THEN 'ended'
+            WHEN sale_start_date > {_CLOCK} THEN 'upcoming'
+            WHEN EXISTS (SELECT FROM seats s WHERE s.event_id = event.id
+                         AND s.status = 'available')
+                OR EXISTS (SELECT FROM ticket_types t WHERE t.event_id = event.id
+                           AND t.available_quantity > 0)
+                THEN 'on_sale'
+            WHEN EXISTS (SELECT FROM seats s WHERE s.event_id = event.id)
+                OR EXISTS (SELECT FROM ticket_types t WHERE t.event_id = event.id)
+                THEN 'sold_out'
+            WHEN status = 'upcoming' THEN 'on_sale'
+            ELSE status
+        END AS status_now
+        FROM event
+    )
+    UPDATE events e SET status = right_now.status_now
+    FROM right_now WHERE e.id = right_now.id AND right_now.status <> right_now.status_now
+    RETURNING e.id::text, e.status
+"""
+)
+
+
+class EventStatus:
+    """Moves events."""
+
+    def __init__(self, postgres: Postgres, versions: Versions, announcer: Announcer) -> None:
+        self._postgres = postgres
+        self._versions = versions
+        self._announcer = announcer
+        self._touched: set[str] = set()
+        self._sweep_at = 0.0
+        self._next_at = 0.0
+        announcer.on_change.append(lambda event_id: self._touched.add(event_id))
+
+    def move(self) -> int:
+        """Move the events whose time has come, or of which the last thing was sold or came back;
+        how many. Raises ServiceUnavailable."""
+        now = time.monotonic()
+        sweep = now >= self._sweep_at
+        touched, self._touched = self._touched, set()
+        event_ids = touched
+        if sweep or now >= self._next_at:
+            event_ids |= {id_ for (id_,) in self._postgres.transaction(_DUE, {"all": sweep})}
+        moved = self._settle(event_ids) if event_ids else 0
+        if sweep or now >= self._next_at:
+            [(seconds,)] = self._postgres.transaction(_NEXT)
+            self._next_at = now + (SWEEP_INTERVAL if seconds is None else max(SOONEST, seconds))
+        if sweep:
+            self._sweep_at = now + SWEEP_INTERVAL
+        return moved
+
+    def _settle(self, event_ids: set[str]) -> int:
+        rows = self._postgres.transaction(_SETTLE, {"event_ids": sorted(event_ids)})
+        for event_id, status in rows:
+            self._versions.change(event_id)
+            self._announcer.event_status(event_id, status)
+        return len(rows)

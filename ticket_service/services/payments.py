@@ -1,0 +1,183 @@
+"""What the Payment Service tells us about a reservation, instead of writing the tables itself.
+
+In one transaction: the payment is remembered, and the reservation confirmed or given back. A
+payment for a hold that is over gets the same seats and tickets if all are still free; else it is
+remembered as one to be given back.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from ticket_service import metrics
+from ticket_service.errors import PaymentReused, RefundDue, ReservationNotFound
+from ticket_service.realtime.announcer import Announcer
+from ticket_service.stores.postgres import Postgres, Script
+from ticket_service.stores.versions import Versions
+
+_LOCK_PAYMENT = """
+    SELECT pg_advisory_xact_lock(hashtextextended('ticket-service:payment:' || %(payment_id)s, 0))
+"""
+
+# In the order of holds.py.
+_LOCK_RESERVATION = """
+    SELECT id FROM reservations WHERE id = %(reservation_id)s::uuid FOR UPDATE
+"""
+
+_LOCK_SEATS = """
+    SELECT s.id FROM seats s JOIN reservation_items i ON i.seat_id = s.id
+    WHERE i.reservation_id = %(reservation_id)s::uuid
+    ORDER BY s.id FOR UPDATE OF s
+"""
+
+_DECIDE = """
+    WITH types AS MATERIALIZED (
+        SELECT t.id, t.available_quantity FROM ticket_types t
+        WHERE t.id IN (SELECT ticket_type_id FROM reservation_items
+                       WHERE reservation_id = %(reservation_id)s::uuid)
+        ORDER BY t.id FOR UPDATE
+    ),
+    lines AS (
+        SELECT ticket_type_id, sum(quantity) AS quantity FROM reservation_items
+        WHERE reservation_id = %(reservation_id)s::uuid AND ticket_type_id IS NOT NULL
+        GROUP BY ticket_type_id
+    ),
+    own_seats AS (
+        SELECT s.id, s.status FROM seats s JOIN reservation_items i ON i.seat_id = s.id
+        WHERE i.reservation_id = %(reservation_id)s::uuid
+    ),
+    reservation AS (
+        SELECT id, event_id, status, payment_status, total_amount FROM reservations
+        WHERE id = %(reservation_id)s::uuid
+    ),
+    earlier AS (
+        SELECT verdict, reservation_id, status FROM ticket_service_payments
+        WHERE payment_id = %(payment_id)s::text
+    ),
+    verdict AS (
+        SELECT CASE
+            WHEN EXISTS (SELECT FROM earlier
+                         WHERE reservation_id <> %(reservation_id)s::uuid) THEN 'REUSED'
+            WHEN EXISTS (SELECT FROM earlier WHERE status = %(status)s::text) THEN 'REPEATED'
+            WHEN %(status)s::text = 'failed' THEN
+                CASE WHEN r.status = 'pending' THEN 'FREED' ELSE 'NOTED' END
+            WHEN r.status = 'pending' THEN 'CONFIRMED'
+            WHEN r.status = 'confirmed' AND r.payment_status <> 'completed' THEN 'CONFIRMED'
+            WHEN r.status IN ('expired', 'cancelled')
+                AND NOT EXISTS (SELECT FROM own_seats WHERE status <> 'available')
+                AND NOT EXISTS (SELECT FROM lines LEFT JOIN types ON types.id = ticket_type_id
+                                WHERE coalesce(available_quantity, 0) < quantity)
+                AND (EXISTS (SELECT FROM own_seats) OR EXISTS (SELECT FROM lines))
+                THEN 'TAKEN_AGAIN'
+            ELSE 'REFUND_DUE'
+        END AS code
+        FROM reservation r
+    ),
+    noted AS (
+        INSERT INTO ticket_service_payments
+            (payment_id, status, reservation_id, payment_method, amount, verdict)
+        SELECT %(payment_id)s::text, %(status)s::text, r.id, %(payment_method)s::text,
+               r.total_amount, verdict.code
+        FROM verdict, reservation r
+        WHERE verdict.code NOT IN ('REUSED', 'REPEATED')
+    ),
+    changed AS (
+        UPDATE reservations r SET
+            status = CASE verdict.code WHEN 'FREED' THEN 'cancelled' ELSE 'confirmed' END,
+            payment_status = CASE verdict.code WHEN 'FREED' THEN 'failed' ELSE 'completed' END,
+            payment_method = %(payment_method)s::text,
+            expires_at = CASE verdict.code WHEN 'FREED' THEN r.created_at ELSE r.expires_at END
+        FROM verdict
+        WHERE r.id = %(reservation_id)s::uuid
+          AND verdict.code IN ('FREED', 'CONFIRMED', 'TAKEN_AGAIN')
+    ),
+    seats_changed AS (
+        UPDATE seats s
+        SET status = CASE verdict.code WHEN 'FREED' THEN 'available' ELSE 'reserved' END
+        FROM verdict, own_seats
+        WHERE s.id = own_seats.id AND verdict.code IN ('FREED', 'CONFIRMED', 'TAKEN_AGAIN')
+    ),
+    stock_changed AS (
+        UPDATE ticket_types t SET available_quantity = t.available_quantity
+            + CASE verdict.code WHEN 'FREED' THEN lines.quantity ELSE -lines.quantity END
+        FROM verdict, lines JOIN types ON types.id = lines.ticket_type_id
+        WHERE t.id = types.id AND verdict.code IN ('FREED', 'TAKEN_AGAIN')
+    )
+    SELECT verdict.code, (SELECT verdict FROM earlier WHERE status = %(status)s::text),
+           r.event_id::text, r.total_amount, ARRAY(SELECT id::text FROM own_seats),
+           EXISTS (SELECT FROM lines)
+    FROM verdict, reservation r
+"""
+
+RECORD_PAYMENT = Script(
+    lock_payment=_LOCK_PAYMENT,
+    lock_paid_reservation=_LOCK_RESERVATION,
+    lock_paid_seats=_LOCK_SEATS,
+    record_payment=_DECIDE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Payment:
+    """What the Payment Service says."""
+
+    payment_id: str
+    status: str
+    """`completed` or `failed`."""
+    method: str | None
+
+
+class Payments:
+    """Takes note of payments."""
+
+    def __init__(self, postgres: Postgres, versions: Versions, announcer: Announcer) -> None:
+        self._postgres = postgres
+        self._versions = versions
+        self._announcer = announcer
+
+    def record(self, reservation_id: str, payment: Payment) -> dict[str, Any]:
+        """Confirm the reservation, or give it back; said again, it changes nothing.
+
+        Raises ReservationNotFound, PaymentReused, RefundDue (which is remembered),
+        ServiceUnavailable.
+        """
+        rows = self._postgres.transaction(
+            RECORD_PAYMENT,
+            {
+                "reservation_id": reservation_id,
+                "payment_id": payment.payment_id,
+                "status": payment.status,
+                "payment_method": payment.method,
+            },
+        )
+        if not rows:
+            raise ReservationNotFound
+        [(code, before, event_id, amount, seat_ids, has_tickets)] = rows
+        if code == "REUSED":
+            raise PaymentReused
+        verdict = before if code == "REPEATED" else code
+        if code in ("FREED", "CONFIRMED", "TAKEN_AGAIN") and event_id is not None:
+            self._tell(event_id, code, seat_ids, has_tickets)
+        if verdict == "REFUND_DUE":
+            if code == "REFUND_DUE":
+                metrics.REFUNDS_DUE.inc()
+            raise RefundDue(
+                {
+                    "refund": {
+                        "reservationId": reservation_id,
+                        "paymentId": payment.payment_id,
+                        "amount": amount,
+                    }
+                }
+            )
+        status = {"FREED": "cancelled", "NOTED": None}.get(verdict, "confirmed")
+        return {"id": reservation_id, "status": status, "paymentStatus": payment.status}
+
+    def _tell(self, event_id: str, code: str, seat_ids: list[str], has_tickets: bool) -> None:
+        self._versions.change(event_id)
+        if seat_ids:
+            status = "available" if code == "FREED" else "reserved"
+            self._announcer.seats_changed(event_id, seat_ids, status)
+        if has_tickets and code != "CONFIRMED":
+            self._announcer.stock_changed(event_id)
