@@ -14,6 +14,8 @@ from tests.support.buyers import at_once, token_for
 from tests.support.factories import section, ticket
 from tests.support.proxy import proxy
 from tests.support.wire import check_soon
+from ticket_service.realtime.rooms import MOST_ROOMS
+from ticket_service.stores.keys import session
 
 
 @pytest.fixture
@@ -92,6 +94,52 @@ def test_a_socket_that_reconnects_elsewhere_is_in_its_rooms_again(
         told = client.wait("session-restored", after=before).payload
         assert (told["eventId"], told["queueEventId"]) == (last.id, None)
         client.close()
+
+
+def test_a_person_is_brought_back_to_what_all_his_sockets_joined(
+    browser, service, make_event, database
+):
+    """But not to what is gone, which keeps nobody from the rest."""
+    first, second, gone = (make_event(tickets=[ticket()]) for _ in range(3))
+    token = token_for()
+    one = browser.connect(service.url, token)
+    for event in (gone, first):
+        one.join("join-event", event)
+    one.join("join-queue", gone)
+    other = browser.connect(service.url, token)
+    other.join("join-event", second)
+    with database.cursor() as cursor:
+        cursor.execute("DELETE FROM events WHERE id = %s", [gone.id])
+    before = len(one.log)
+    one.drop()
+    assert one.wait("session-restored", after=before).payload["eventId"] == second.id
+    hold_ticket(service, first)
+    one.wait("ticket-updated", lambda told: told["eventId"] == first.id, after=before)
+
+
+def test_a_session_lasts_an_hour_from_the_last_socket(browser, service, event, redis):
+    user_id = str(uuid4())
+    client = browser.connect(service.url, token_for(user_id))
+    client.join("join-event", event)
+    key, _ = session(user_id)
+    redis.expire(key, 100)
+    client.close()
+    check_soon(lambda: redis.ttl(key) > 3_500, True)
+
+
+def test_who_looks_at_many_events_stays_with_the_last_ones(browser, service, make_event):
+    """There is no way to leave the seats of an event but to look at those of others."""
+    events = [make_event(sections=[section()]) for _ in range(MOST_ROOMS + 2)]
+    client = browser.connect(service.url)
+    for event in events:
+        client.join("join-seat-selection", event)
+    token = token_for()
+    hold(service, events[0], 0, token)
+    hold(service, events[-1], 0, token)
+    told = client.wait("seat-locked").payload
+    assert told["eventId"] == events[-1].id
+    time.sleep(0.5)
+    assert {told["eventId"] for told in client.payloads("seat-locked")} == {events[-1].id}
 
 
 def test_nobody_else_gets_the_rooms(browser, service, event):

@@ -37,6 +37,7 @@ LOOPS = {
     "watch",
     "presence",
     "sockets",
+    "sessions",
 }
 ENDLESS = {"bus-send", "bus-listen"}
 

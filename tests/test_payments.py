@@ -354,7 +354,11 @@ def test_a_failure_told_after_the_payment_frees_nothing(
     assert tell_payment(service, held).status == 200
     late = tell_payment(service, held, "failed")
     assert late.status == 200
-    assert late.json()["reservation"] == {"id": held, "status": None, "paymentStatus": "failed"}
+    assert late.json()["reservation"] == {
+        "id": held,
+        "status": "confirmed",
+        "paymentStatus": "completed",
+    }
     assert state(database, held) == ("confirmed", "completed")
     assert seat_status(database, event) == "reserved"
 
@@ -452,12 +456,31 @@ def test_whoever_pays_twice_gets_the_second_payment_back(
 ):
     held, elsewhere = buy_seats(service, event, 0, 1), buy_tickets(service, event)
     assert tell_payment(service, held, payment_id="one-" + held).status == 200
+    # Written by the Payment Service itself, and told afterwards: that is one payment.
     assert pay(database, elsewhere)
+    assert tell_payment(service, elsewhere, payment_id="one-" + elsewhere).status == 200
     for reservation_id, amount in ((held, 100_000), (elsewhere, 60_000)):
         second = tell_payment(service, reservation_id, payment_id="two-" + reservation_id)
         check_refund(second, reservation_id, "two-" + reservation_id, amount)
         assert state(database, reservation_id) == ("confirmed", "completed")
     assert tell_payment(service, held, payment_id="one-" + held).status == 200
+
+
+def test_what_the_buyer_gave_back_is_not_sold_to_him_again(
+    service: Service, event: Event, database: Connection
+):
+    """Paid, cancelled and so refunded; then the payment is told, late or once more."""
+    token = token_for()
+    body = {"eventId": event.id, "seatIds": event.seat_ids[:1]}
+    held = service.post("/seats/reserve", token=token, json=body).json()["reservation"]["id"]
+    assert tell_payment(service, held, payment_id="one-" + held).status == 200
+    assert service.post(f"/reservations/{held}/cancel", token=token).status == 200
+    again = tell_payment(service, held, payment_id="one-" + held)
+    assert again.json()["reservation"]["status"] == "cancelled"
+    late = tell_payment(service, held, payment_id="two-" + held)
+    check_refund(late, held, "two-" + held, 50_000)
+    assert state(database, held) == ("cancelled", "refunded")
+    assert seat_status(database, event) == "available"
 
 
 def test_a_payment_that_the_payment_service_wrote_itself_is_told(

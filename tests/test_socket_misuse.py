@@ -423,6 +423,28 @@ def test_clients_that_do_not_read_are_dropped(browser, start_service, make_event
     assert not troubles(service)
 
 
+@pytest.mark.parametrize("logged_in", [True, False])
+def test_who_never_stops_talking_silences_nobody(service, logged_in):
+    """He is disconnected, with or without a token, and others are served meanwhile."""
+    flood = frame(b'42["join-event",1]') * 1_000
+    with websocket(service.port) if logged_in else raw(service.port) as client:
+        if not logged_in:
+            client.send(handshake())
+            client.read_until(rb"101 [\s\S]*\{.*\}")
+        times = []
+
+        def talk() -> None:
+            for _ in range(200):
+                client.send(flood)
+                started = time.monotonic()
+                assert service.request("GET", "/health").status == 200
+                times.append(time.monotonic() - started)
+
+        with pytest.raises(ConnectionError):
+            talk()
+        assert max(times, default=0) < 1
+
+
 class Polling:
     """A client that polls when told to."""
 

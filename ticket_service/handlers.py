@@ -91,7 +91,7 @@ class Handlers:
         client = self._rooms.clients.get(_sid())
         self._rooms.gone(_sid())
         if client is not None:
-            self._remember(client, joined=client.rooms)
+            self._remember(client, kept=client.rooms)
 
     def join_event(self, sid: str, payload: dict[str, Any]) -> dict[str, Any]:
         """Be told of an event's stock and people; the answer has both as they are now."""
@@ -196,18 +196,19 @@ class Handlers:
         """Keep the sessions of those who are here; to be called well within their time to live."""
         for client in list(self._rooms.clients.values()):
             if client.rooms:
-                self._remember(client, joined=client.rooms)
+                self._remember(client, kept=client.rooms)
 
     def _remember(
         self,
         client: Client,
         *,
         joined: Collection[str] = (),
+        kept: Collection[str] = (),
         left: str | None = None,
         chosen: list[str] | None = None,
     ) -> None:
         try:
-            self._sessions.update(client.user_id, joined, left, chosen)
+            self._sessions.update(client.user_id, joined, kept, left, chosen)
         except RedisUnavailable:
             log.warning("session not kept")
 

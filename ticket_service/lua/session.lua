@@ -1,21 +1,24 @@
 -- Change and read where a person was last.
 --
--- KEYS[1]  rooms   sorted set: the rooms, by when they were joined (s)
+-- KEYS[1]  rooms   sorted set: the rooms, by when they were joined (ms)
 -- KEYS[2]  chosen  the seats that were chosen, as JSON
--- ARGV[1]  the time, s: only to put the rooms in order
+-- ARGV[1]  the time, ms: only to put the rooms in order
 -- ARGV[2]  time to live, s
 -- ARGV[3]  how many rooms are kept at most
 -- ARGV[4]  the seats chosen now, as JSON, or '' to leave them
 -- ARGV[5]  a room that was left, or ''
--- ARGV[6..]  rooms that were joined
+-- ARGV[6]  '1' when the rooms were joined now, '0' when they keep their order
+-- ARGV[7..]  rooms that were joined
 -- Returns  {the chosen seats as JSON or false, the rooms, the oldest first}
 --
 -- Atomic because a person may have several sockets, on several instances.
 
 local ROOMS, CHOSEN, TTL = KEYS[1], KEYS[2], ARGV[2]
 
-for position = 6, #ARGV do
-    redis.call('ZADD', ROOMS, ARGV[1], ARGV[position])
+for position = 7, #ARGV do
+    if ARGV[6] == '1' or not redis.call('ZSCORE', ROOMS, ARGV[position]) then
+        redis.call('ZADD', ROOMS, ARGV[1], ARGV[position])
+    end
 end
 if ARGV[5] ~= '' then
     redis.call('ZREM', ROOMS, ARGV[5])

@@ -33,6 +33,9 @@ from ticket_service.stores.sessions import Sessions
 from ticket_service.stores.versions import Versions
 from ticket_service.stores.waiting_lines import QueueRules, WaitingLines
 
+AUDIT_TIMEOUT_MS = 20_000
+"""For each rule of the audit, which reads whole tables on a connection of its own."""
+
 LOOP_CONNECTIONS = 2
 """Connections to PostgreSQL for the loops of an instance."""
 
@@ -107,10 +110,10 @@ class Services:
             watches=Watches(
                 postgres, loops_redis, bus, rooms, announcer, update_seconds=settings.update_seconds
             ),
-            expiry=Expiry(loops_postgres, versions, admissions, announcer),
-            event_status=EventStatus(loops_postgres, versions, announcer),
+            expiry=Expiry(loops_postgres, Versions(loops_redis), admissions, announcer),
+            event_status=EventStatus(loops_postgres, Versions(loops_redis), announcer),
             payments=Payments(postgres, versions, announcer),
-            audit=Audit(loops_postgres),
+            audit=Audit(Postgres(settings.database_url, settings.db_schema, 1, AUDIT_TIMEOUT_MS)),
             rooms=rooms,
             bus=bus,
             announcer=announcer,

@@ -59,12 +59,13 @@ RULES = {
     "a reservation's amount is not the sum of its lines": """
         SELECT r.id::text, r.total_amount
         FROM reservations r LEFT JOIN reservation_items i ON i.reservation_id = r.id
-        WHERE %(event_id)s::uuid IS NULL OR r.event_id = %(event_id)s::uuid
+        WHERE r.status IN ('pending', 'confirmed')
+          AND (%(event_id)s::uuid IS NULL OR r.event_id = %(event_id)s::uuid)
         GROUP BY r.id HAVING r.total_amount <> coalesce(sum(i.subtotal), -1)
     """,
     "a line's subtotal is not quantity times price": """
         SELECT i.id::text FROM reservation_items i JOIN reservations r ON r.id = i.reservation_id
-        WHERE i.subtotal <> i.quantity * i.unit_price
+        WHERE i.subtotal <> i.quantity * i.unit_price AND r.status IN ('pending', 'confirmed')
           AND (%(event_id)s::uuid IS NULL OR r.event_id = %(event_id)s::uuid)
     """,
     "a live hold is past its end": f"""

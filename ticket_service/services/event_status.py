@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 
+from ticket_service.errors import ServiceUnavailable
 from ticket_service.realtime.announcer import Announcer
 from ticket_service.stores.postgres import Postgres, Script
 from ticket_service.stores.versions import Versions
@@ -15,6 +16,9 @@ from ticket_service.stores.versions import Versions
 SWEEP_INTERVAL = 5.0
 """Seconds after which everything is looked at again: another program may have moved a sale, for
 which ten seconds are promised, or changed what is left."""
+
+BATCH = 50
+"""Events looked at in one statement: it has 2 s, and a stadium that is sold out has many seats."""
 
 SOONEST = 0.25
 """Seconds between two looks at least: so late a status may be."""
@@ -29,8 +33,12 @@ _DUE = Script(
     SELECT id::text FROM events
     WHERE status IN ('upcoming', 'on_sale', 'sold_out') AND sale_end_date <= {_CLOCK}
     UNION
-    SELECT id::text FROM events WHERE status IN ('on_sale', 'sold_out') AND %(all)s
+    SELECT id::text FROM events WHERE status = 'ended' AND sale_end_date > {_CLOCK}
 """
+)
+
+_LIVE = Script(
+    live_events="SELECT id::text FROM events WHERE status IN ('on_sale', 'sold_out') ORDER BY id"
 )
 
 _NEXT = Script(
@@ -49,7 +57,7 @@ _SETTLE = Script(
     settle_events=f"""
     WITH event AS MATERIALIZED (
         SELECT id, status, sale_start_date, sale_end_date FROM events
-        WHERE id = ANY (%(event_ids)s::uuid[]) AND status IN ('upcoming', 'on_sale', 'sold_out')
+        WHERE id = ANY (%(event_ids)s::uuid[]) AND status <> 'cancelled'
         FOR NO KEY UPDATE SKIP LOCKED
     ),
     right_now AS (
@@ -64,7 +72,7 @@ _SETTLE = Script(
             WHEN EXISTS (SELECT FROM seats s WHERE s.event_id = event.id)
                 OR EXISTS (SELECT FROM ticket_types t WHERE t.event_id = event.id)
                 THEN 'sold_out'
-            WHEN status = 'upcoming' THEN 'on_sale'
+            WHEN status IN ('upcoming', 'ended') THEN 'on_sale'
             ELSE status
         END AS status_now
         FROM event
@@ -94,19 +102,27 @@ class EventStatus:
         now = time.monotonic()
         sweep = now >= self._sweep_at
         touched, self._touched = self._touched, set()
-        event_ids = touched
-        if sweep or now >= self._next_at:
-            event_ids |= {id_ for (id_,) in self._postgres.transaction(_DUE, {"all": sweep})}
-        moved = self._settle(event_ids) if event_ids else 0
-        if sweep or now >= self._next_at:
-            [(seconds,)] = self._postgres.transaction(_NEXT)
-            self._next_at = now + (SWEEP_INTERVAL if seconds is None else max(SOONEST, seconds))
+        moved = 0
+        try:
+            if sweep or now >= self._next_at:
+                moved += self._settle([id_ for (id_,) in self._postgres.transaction(_DUE)])
+                [(seconds,)] = self._postgres.transaction(_NEXT)
+                self._next_at = now + (SWEEP_INTERVAL if seconds is None else max(SOONEST, seconds))
+            moved += self._settle(sorted(touched))
+        except ServiceUnavailable:
+            self._touched |= touched
+            raise
         if sweep:
             self._sweep_at = now + SWEEP_INTERVAL
+            live = [id_ for (id_,) in self._postgres.transaction(_LIVE)]
+            for start in range(0, len(live), BATCH):
+                moved += self._settle(live[start : start + BATCH])
         return moved
 
-    def _settle(self, event_ids: set[str]) -> int:
-        rows = self._postgres.transaction(_SETTLE, {"event_ids": sorted(event_ids)})
+    def _settle(self, event_ids: list[str]) -> int:
+        if not event_ids:
+            return 0
+        rows = self._postgres.transaction(_SETTLE, {"event_ids": event_ids})
         for event_id, status in rows:
             self._versions.change(event_id)
             self._announcer.event_status(event_id, status)

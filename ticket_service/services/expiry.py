@@ -6,13 +6,20 @@ reservation too, so it comes wholly before the end or wholly after it.
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
 from typing import NamedTuple
 
+from cachetools import TTLCache
+
+from ticket_service.errors import ServiceUnavailable
 from ticket_service.realtime.announcer import Announcer
 from ticket_service.services.admissions import Admissions
 from ticket_service.stores.postgres import Postgres, Script
 from ticket_service.stores.versions import Versions
+
+ASIDE_SECONDS = 60
+"""After which a hold that could not be ended is tried again."""
 
 BATCH = 200
 """Holds in one transaction: it keeps the rows of their ticket types for some milliseconds."""
@@ -23,6 +30,7 @@ _OVER = """
         SELECT FROM pg_constraint c
         JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = ANY (c.conkey)
         WHERE c.conrelid = 'reservations'::regclass AND c.contype = 'c' AND a.attname = 'status'
+          AND cardinality(c.conkey) = 1
           AND strpos(pg_get_constraintdef(c.oid), quote_literal('pending')) > 0
           AND strpos(pg_get_constraintdef(c.oid), quote_literal('expired')) = 0
     ) THEN 'cancelled' ELSE 'expired' END
@@ -37,6 +45,8 @@ _END = f"""
         SELECT id, event_id, user_id, expires_at FROM reservations
         WHERE status = 'pending' AND payment_status <> 'completed'
           AND expires_at <= statement_timestamp() AT TIME ZONE 'UTC'
+          AND id <> ALL (%(aside)s::uuid[])
+          AND (%(only)s::uuid IS NULL OR id = %(only)s::uuid)
         ORDER BY expires_at LIMIT %(batch)s
         FOR UPDATE SKIP LOCKED
     ),
@@ -76,6 +86,19 @@ _END = f"""
 END_HOLDS = Script(end_holds=_END)
 
 
+_DUE = Script(
+    due_holds="""
+    SELECT id::text FROM reservations
+    WHERE status = 'pending' AND payment_status <> 'completed'
+      AND expires_at <= statement_timestamp() AT TIME ZONE 'UTC'
+      AND id <> ALL (%(aside)s::uuid[])
+    ORDER BY expires_at LIMIT %(batch)s
+"""
+)
+
+log = logging.getLogger(__name__)
+
+
 class _Ended(NamedTuple):
     """One hold that was ended."""
 
@@ -101,20 +124,50 @@ class Expiry:
         self._versions = versions
         self._admissions = admissions
         self._announcer = announcer
+        self._aside: TTLCache[str, None] = TTLCache(10_000, ASIDE_SECONDS)
 
     def end_holds(self) -> list[float]:
         """End all holds that are past their end; by how many seconds each was.
 
         To be called a few times a second. Raises ServiceUnavailable.
         """
+        try:
+            return self._end_all()
+        except ServiceUnavailable:
+            raise
+        except Exception:
+            log.exception("holds not ended together")
+            return self._end_each()
+
+    def _end_all(self) -> list[float]:
         lags: list[float] = []
         while True:
-            rows = self._postgres.transaction(END_HOLDS, {"batch": BATCH})
-            ended = [_Ended(*row) for row in rows]
-            self._tell(ended)
-            lags += [hold.lag for hold in ended]
+            ended = self._end(batch=BATCH, only=None)
+            lags += ended
             if len(ended) < BATCH:
                 return lags
+
+    def _end_each(self) -> list[float]:
+        """One by one: what is wrong with one of them must not hold up the others."""
+        lags: list[float] = []
+        parameters = {"batch": BATCH, "aside": list(self._aside)}
+        for (reservation_id,) in self._postgres.transaction(_DUE, parameters):
+            try:
+                lags += self._end(batch=1, only=reservation_id)
+            except ServiceUnavailable:
+                raise
+            except Exception:
+                log.exception("hold not ended", extra={"reservation_id": reservation_id})
+                self._aside[reservation_id] = None
+        return lags
+
+    def _end(self, *, batch: int, only: str | None) -> list[float]:
+        """End one batch, and tell; how late each was."""
+        parameters = {"batch": batch, "only": only, "aside": list(self._aside)}
+        rows = self._postgres.transaction(END_HOLDS, parameters)
+        ended = [_Ended(*row) for row in rows]
+        self._tell(ended)
+        return [hold.lag for hold in ended]
 
     def _tell(self, ended: list[_Ended]) -> None:
         by_event: dict[str, list[_Ended]] = defaultdict(list)

@@ -64,7 +64,14 @@ _DECIDE = """
                 CASE WHEN r.status = 'pending' THEN 'FREED' ELSE 'NOTED' END
             WHEN r.status = 'pending' THEN 'CONFIRMED'
             WHEN r.status = 'confirmed' AND r.payment_status <> 'completed' THEN 'CONFIRMED'
-            WHEN r.status IN ('expired', 'cancelled')
+            WHEN r.status = 'confirmed' AND NOT EXISTS (
+                SELECT FROM ticket_service_payments
+                WHERE reservation_id = r.id AND status = 'completed') THEN 'ADOPTED'
+            WHEN r.status IN ('expired', 'cancelled') AND r.payment_status <> 'refunded'
+                AND NOT EXISTS (SELECT FROM events e
+                                WHERE e.id = r.event_id AND e.status = 'cancelled')
+                AND NOT EXISTS (SELECT FROM reservation_items i WHERE i.reservation_id = r.id
+                                AND i.seat_id IS NULL AND i.ticket_type_id IS NULL)
                 AND NOT EXISTS (SELECT FROM own_seats WHERE status <> 'available')
                 AND NOT EXISTS (SELECT FROM lines LEFT JOIN types ON types.id = ticket_type_id
                                 WHERE coalesce(available_quantity, 0) < quantity)
@@ -105,7 +112,8 @@ _DECIDE = """
         WHERE t.id = types.id AND verdict.code IN ('FREED', 'TAKEN_AGAIN')
     )
     SELECT verdict.code, (SELECT verdict FROM earlier WHERE status = %(status)s::text),
-           r.event_id::text, r.total_amount, ARRAY(SELECT id::text FROM own_seats),
+           r.event_id::text, r.total_amount, r.status, r.payment_status,
+           ARRAY(SELECT id::text FROM own_seats),
            EXISTS (SELECT FROM lines)
     FROM verdict, reservation r
 """
@@ -116,6 +124,14 @@ RECORD_PAYMENT = Script(
     lock_paid_seats=_LOCK_SEATS,
     record_payment=_DECIDE,
 )
+
+
+_AFTER = {
+    "FREED": ("cancelled", "failed"),
+    "CONFIRMED": ("confirmed", "completed"),
+    "TAKEN_AGAIN": ("confirmed", "completed"),
+}
+"""What a reservation is after a verdict that changes it: status and payment status."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +169,7 @@ class Payments:
         )
         if not rows:
             raise ReservationNotFound
-        [(code, before, event_id, amount, seat_ids, has_tickets)] = rows
+        [(code, before, event_id, amount, status, payment_status, seat_ids, has_tickets)] = rows
         if code == "REUSED":
             raise PaymentReused
         verdict = before if code == "REPEATED" else code
@@ -171,8 +187,9 @@ class Payments:
                     }
                 }
             )
-        status = {"FREED": "cancelled", "NOTED": None}.get(verdict, "confirmed")
-        return {"id": reservation_id, "status": status, "paymentStatus": payment.status}
+        if code in _AFTER:  # else nothing changed
+            status, payment_status = _AFTER[code]
+        return {"id": reservation_id, "status": status, "paymentStatus": payment_status}
 
     def _tell(self, event_id: str, code: str, seat_ids: list[str], has_tickets: bool) -> None:
         self._versions.change(event_id)

@@ -91,6 +91,7 @@ class _Connection(extensions.connection):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._prepared: set[str] = set()
+        self.patience = RESPONSE_TIMEOUT
 
     def run(self, script: Script, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         """Run the script; the rows of its last statement."""
@@ -106,7 +107,13 @@ class _Connection(extensions.connection):
 class Postgres:
     """The shared database. All methods may be called from many greenlets at once."""
 
-    def __init__(self, url: str, schema: str, pool_size: int) -> None:
+    def __init__(
+        self,
+        url: str,
+        schema: str,
+        pool_size: int,
+        statement_timeout_ms: int = STATEMENT_TIMEOUT_MS,
+    ) -> None:
         # psycopg2 is C: without this callback a slow query stops every greenlet of the process.
         extensions.set_wait_callback(_wait)
         self._url = url
@@ -116,11 +123,12 @@ class Postgres:
                 "search_path": schema,
                 "TimeZone": "UTC",
                 "default_transaction_isolation": r"read\ committed",
-                "statement_timeout": STATEMENT_TIMEOUT_MS,
+                "statement_timeout": statement_timeout_ms,
                 "lock_timeout": LOCK_TIMEOUT_MS,
                 "plan_cache_mode": "force_generic_plan",
             }.items()
         )
+        self._patience = MOST_STATEMENTS * statement_timeout_ms / 1000 + 1
         self._slots = BoundedSemaphore(pool_size)
         self._idle: list[_Connection] = []
         self._waiting = 0
@@ -196,6 +204,7 @@ class Postgres:
             connection_factory=_Connection,
         )
         connection.autocommit = True
+        connection.patience = self._patience
         return connection
 
 
@@ -205,7 +214,7 @@ def _wait(connection: extensions.connection) -> None:
     green psycopg2 ignores connect_timeout, so the limit for both kinds of wait is here.
     """
     connecting = connection.status == extensions.STATUS_SETUP
-    timeout = CONNECT_TIMEOUT if connecting else RESPONSE_TIMEOUT
+    timeout = CONNECT_TIMEOUT if connecting else getattr(connection, "patience", RESPONSE_TIMEOUT)
     lost = psycopg2.OperationalError("timed out")
     while (state := connection.poll()) != extensions.POLL_OK:
         if state == extensions.POLL_READ:

@@ -34,21 +34,24 @@ class Sessions:
         self,
         user_id: str,
         joined: Collection[str] = (),
+        kept: Collection[str] = (),
         left: str | None = None,
         chosen: list[str] | None = None,
     ) -> Session:
         """Note what changed, if anything, keep the session for another hour, and give it.
 
+        `joined`: rooms that are the last ones now; or `kept`: rooms in which a socket is still.
         Raises RedisUnavailable.
         """
         seats, rooms = self._redis.run(
             self._script,
             keys.session(user_id),
-            int(time.time()),
+            int(time.time() * 1000),
             SESSION_TTL,
             self._most_rooms,
             "" if chosen is None else orjson.dumps(chosen).decode(),
             left or "",
-            *joined,
+            int(bool(joined)),
+            *(joined or kept),
         )
         return Session(rooms, orjson.loads(seats) if seats else [])

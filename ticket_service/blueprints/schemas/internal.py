@@ -5,6 +5,7 @@ from __future__ import annotations
 from marshmallow import Schema, fields, validate
 
 from ticket_service.blueprints.schemas.fields import Id, Text
+from ticket_service.blueprints.schemas.reservations import PAYMENT_STATUSES, RESERVATION_STATUSES
 
 
 class PaymentNotice(Schema):
@@ -19,11 +20,8 @@ class PaymentNotice(Schema):
 
 class PaidReservation(Schema):
     id = Id()
-    status = fields.String(
-        allow_none=True,
-        metadata={"description": "null: the payment failed, and the hold was over before."},
-    )
-    paymentStatus = fields.String()
+    status = fields.String(validate=validate.OneOf(RESERVATION_STATUSES))
+    paymentStatus = fields.String(validate=validate.OneOf(PAYMENT_STATUSES))
 
 
 class PaymentAnswer(Schema):
