@@ -73,7 +73,7 @@ def event(make_event: MakeEvent, database: Connection, service: Service) -> Even
 def command(database_url: str) -> tuple[int, list[str]]:
     """The status and the lines of the command-line twin."""
     ran = subprocess.run(
-        [sys.executable, "-m", "ticket_service.services.audit"],
+        [sys.executable, "-m", "ticket_service.audit"],
         cwd=ROOT,
         env={**os.environ, "DATABASE_URL": database_url},
         capture_output=True,

@@ -1,18 +1,14 @@
 """The audit: what must be true of seats, stock and reservations at every moment.
 
-    python -m ticket_service.services.audit
-
-prints every fault and ends with status 1 if there is one. It reads only, so it may run during a
-sale; each rule is one statement with one snapshot, so what changes meanwhile is no fault.
+It reads only, so it may run during a sale; each rule is one statement with one snapshot, so what
+changes meanwhile is no fault.
 """
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 from ticket_service import metrics
-from ticket_service.config import Settings
 from ticket_service.stores.postgres import Postgres, Script
 
 GRACE_SECONDS = 5
@@ -100,17 +96,3 @@ class Audit:
         ]
         metrics.AUDIT_FAULTS.set(len(found))
         return found
-
-
-def main() -> None:
-    """Look at the books of the database that the environment names."""
-    settings = Settings.from_environment()
-    faults = Audit(Postgres(settings.database_url, settings.db_schema, 1)).faults()
-    for fault in faults:
-        print(f"{fault['rule']}: {fault['row']}")
-    print(f"{len(faults)} faults")
-    sys.exit(1 if faults else 0)
-
-
-if __name__ == "__main__":
-    main()

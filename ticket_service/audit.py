@@ -1,0 +1,29 @@
+"""The audit on the command line: `python -m ticket_service.audit`.
+
+Prints every fault in the books of the database that the environment names; the exit status is 1 if
+there is one.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from ticket_service.config import Settings
+from ticket_service.services import AUDIT_TIMEOUT_MS
+from ticket_service.services.audit import Audit
+from ticket_service.stores.postgres import Postgres
+
+
+def main() -> None:
+    """Look, print, and end with the exit status."""
+    settings = Settings.from_environment()
+    postgres = Postgres(settings.database_url, settings.db_schema, 1, AUDIT_TIMEOUT_MS)
+    faults = Audit(postgres).faults()
+    for fault in faults:
+        print(f"{fault['rule']}: {fault['row']}")
+    print(f"{len(faults)} faults")
+    sys.exit(1 if faults else 0)
+
+
+if __name__ == "__main__":
+    main()
