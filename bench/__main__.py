@@ -21,6 +21,7 @@ import psycopg2
 from redis import Redis, RedisError
 
 from bench import data, machine, report, rig, sockets
+from bench.expiry import release
 from bench.lines import ASKERS, lines
 from bench.load import measure
 from bench.report import Result
@@ -91,7 +92,10 @@ def run(seconds: float, rounds: int, people: int) -> int:
         for number in range(1, rounds + 1):
             print(f"Round {number} of {rounds}", flush=True)
             results.append([*meter.round(table), *room.results[number - 1]])
-    print(*report.table(results), *room.remarks(), *report.remarks(results, queued), sep="\n")
+        [buyers] = [row.requests for row in table if row.name.startswith("POST /reservations")]
+        ended = release(service, stores.database_url, content.ticket_type, buyers, seconds)
+    print(*report.table(results), *room.remarks(), ended.remark(), sep="\n")
+    print(*report.remarks(results, queued), sep="\n")
     return int(report.faults(results) > 0)
 
 

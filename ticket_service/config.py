@@ -97,7 +97,7 @@ def _read(env: Env) -> Settings:
         ),
         update_seconds=env.float("UPDATE_SECONDS", 1.0, validate=Range(min=0.1, max=60)),
         socket_aliases=env.bool("SOCKET_ALIASES", True),
-        drain_seconds=env.float("DRAIN_SECONDS", 3.0, validate=Range(min=0, max=20)),
+        drain_seconds=env.float("DRAIN_SECONDS", 3.0, validate=Range(min=0, max=10)),
         sell_without_waiting_room=env.bool("SELL_WITHOUT_WAITING_ROOM", True),
         log_level=env.str(
             "LOG_LEVEL", "INFO", validate=OneOf(["DEBUG", "INFO", "WARNING", "ERROR"])
