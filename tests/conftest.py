@@ -17,6 +17,7 @@ from redis import Redis
 from dev.servers import Servers
 from dev.servers import servers as run_servers
 from tests.support import factories
+from tests.support.books import check_books
 from tests.support.browser import Browser, run_browser
 from tests.support.factories import Event
 from tests.support.service import JWT_SECRET, Service, run_service
@@ -134,3 +135,20 @@ def new_database(server_url: str) -> Iterator[str]:
                 yield urlsplit(server_url)._replace(path=f"/{name}").geturl()
             finally:
                 cursor.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@contextmanager
+def migrated_database(server_url: str) -> Iterator[str]:
+    """A new database that has all the service needs, for tests that must be alone in it."""
+    with new_database(server_url) as url:
+        schema.migrate(url, "public")
+        yield url
+
+
+@contextmanager
+def balanced(database_url: str) -> Iterator[Connection]:
+    """A connection to arrange and to check with; in the end the books must balance."""
+    with closing(psycopg2.connect(database_url)) as connection:
+        connection.autocommit = True
+        yield connection
+        check_books(connection)

@@ -16,8 +16,7 @@ from psycopg2.extensions import connection as Connection
 
 from dev.servers import Servers
 from dev.workspace import ROOT
-from tests.conftest import new_database
-from tests.support.books import check_books
+from tests.conftest import balanced, migrated_database
 from tests.support.buyers import token_for
 from tests.support.factories import Event, one, section, ticket
 from tests.support.holds import hold_seats, hold_tickets
@@ -25,7 +24,6 @@ from tests.support.internal import TOKEN, audit, metric
 from tests.support.others import pay
 from tests.support.service import Service, run_service
 from tests.support.wire import check_soon
-from ticket_service import schema
 
 MakeEvent = Callable[..., Event]
 
@@ -35,17 +33,14 @@ GAUGE = "ticket_audit_faults"
 @pytest.fixture(scope="module")
 def database_url(servers: Servers) -> Iterator[str]:
     """A database of which these tests know all faults."""
-    with new_database(servers.database_url) as url:
-        schema.migrate(url, "public")
+    with migrated_database(servers.database_url) as url:
         yield url
 
 
 @pytest.fixture
 def database(database_url: str) -> Iterator[Connection]:
-    with closing(psycopg2.connect(database_url)) as connection:
-        connection.autocommit = True
+    with balanced(database_url) as connection:
         yield connection
-        check_books(connection)
 
 
 @pytest.fixture(scope="module")

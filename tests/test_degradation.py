@@ -21,7 +21,7 @@ from psycopg2.extensions import connection as Connection
 from redis import Redis
 
 from dev.servers import Servers, postgres, valkey
-from tests.conftest import new_database
+from tests.conftest import balanced, migrated_database
 from tests.support.books import check_books
 from tests.support.buyers import at_once, token_for
 from tests.support.factories import Event, one, section, ticket
@@ -59,8 +59,7 @@ class Instance:
 @pytest.fixture(scope="module")
 def database_url(servers: Servers) -> Iterator[str]:
     """A database that only these tests write, so that its books can be checked."""
-    with new_database(servers.database_url) as url:
-        schema.migrate(url, "public")
+    with migrated_database(servers.database_url) as url:
         yield url
 
 
@@ -91,10 +90,8 @@ def instance(shared: Instance) -> Iterator[Instance]:
 @pytest.fixture
 def database(database_url: str) -> Iterator[Connection]:
     """A connection to arrange and to check with; after each test the books must balance."""
-    with closing(psycopg2.connect(database_url)) as connection:
-        connection.autocommit = True
+    with balanced(database_url) as connection:
         yield connection
-        check_books(connection)
 
 
 @pytest.fixture

@@ -2,24 +2,21 @@
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
 
-import psycopg2
 import pytest
 from psycopg2.extensions import connection as Connection
 
 from dev.servers import Servers
-from tests.conftest import new_database
-from tests.support.books import check_books
+from tests.conftest import balanced, migrated_database
 from tests.support.buyers import token_for
 from tests.support.factories import Event, one, section, ticket
 from tests.support.internal import metric
 from tests.support.listeners import Listener, listener
 from tests.support.service import Service, run_service
 from tests.support.wire import check_soon
-from ticket_service import schema
 
 MakeEvent = Callable[..., Event]
 
@@ -30,18 +27,15 @@ SWEEP = 10
 @pytest.fixture(scope="module")
 def database_url(servers: Servers) -> Iterator[str]:
     """A database whose events only the instances of these tests move."""
-    with new_database(servers.database_url) as url:
-        schema.migrate(url, "public")
+    with migrated_database(servers.database_url) as url:
         yield url
 
 
 @pytest.fixture
 def database(database_url: str) -> Iterator[Connection]:
     """A connection to arrange and to check with; after each test the books must balance."""
-    with closing(psycopg2.connect(database_url)) as connection:
-        connection.autocommit = True
+    with balanced(database_url) as connection:
         yield connection
-        check_books(connection)
 
 
 @pytest.fixture(scope="module")

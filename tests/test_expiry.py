@@ -18,7 +18,7 @@ import pytest
 from psycopg2.extensions import connection as Connection
 
 from dev.servers import Servers
-from tests.conftest import new_database
+from tests.conftest import balanced, migrated_database, new_database
 from tests.support import factories
 from tests.support.books import check_books, faults
 from tests.support.buyers import token_for
@@ -48,8 +48,7 @@ PACE = 0.004
 @pytest.fixture(scope="module")
 def database_url(servers: Servers) -> Iterator[str]:
     """A database in which only the instances of these tests end holds."""
-    with new_database(servers.database_url) as url:
-        schema.migrate(url, "public")
+    with migrated_database(servers.database_url) as url:
         yield url
 
 
@@ -63,9 +62,8 @@ def connected(database_url: str) -> Iterator[Connection]:
 @pytest.fixture
 def database(database_url: str) -> Iterator[Connection]:
     """A connection to arrange and to check with; after each test the books must balance."""
-    with connected(database_url) as connection:
+    with balanced(database_url) as connection:
         yield connection
-        check_books(connection)
 
 
 @pytest.fixture(scope="module")

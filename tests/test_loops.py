@@ -3,27 +3,23 @@
 import re
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import psutil
-import psycopg2
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from psycopg2.extensions import connection as Connection
 
 from dev.servers import Servers, valkey
-from tests.conftest import new_database
-from tests.support.books import check_books
+from tests.conftest import balanced, migrated_database
 from tests.support.factories import Event, one, ticket
 from tests.support.holds import hold_tickets
 from tests.support.internal import metric
 from tests.support.service import Service, run_service
 from tests.support.wire import check_soon, is_time
 from tests.test_degradation import Instance, behind_proxies, subfolder
-from ticket_service import schema
 
 MakeEvent = Callable[..., Event]
 
@@ -45,17 +41,14 @@ ENDLESS = {"bus-send", "bus-listen"}
 @pytest.fixture(scope="module")
 def database_url(servers: Servers) -> Iterator[str]:
     """A database in which only the instance of these tests ends holds."""
-    with new_database(servers.database_url) as url:
-        schema.migrate(url, "public")
+    with migrated_database(servers.database_url) as url:
         yield url
 
 
 @pytest.fixture
 def database(database_url: str) -> Iterator[Connection]:
-    with closing(psycopg2.connect(database_url)) as connection:
-        connection.autocommit = True
+    with balanced(database_url) as connection:
         yield connection
-        check_books(connection)
 
 
 @pytest.fixture(scope="module")

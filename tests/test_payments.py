@@ -15,7 +15,7 @@ import pytest
 from psycopg2.extensions import connection as Connection
 
 from dev.servers import Servers
-from tests.conftest import new_database
+from tests.conftest import balanced, migrated_database
 from tests.support.books import check_books
 from tests.support.buyers import at_once, token_for
 from tests.support.factories import Event, one, section, ticket
@@ -26,7 +26,6 @@ from tests.support.others import end, pay
 from tests.support.service import Response, Service, run_service
 from tests.support.wire import check_error, check_soon
 from tests.test_bad_input import MALFORMED_IDS
-from ticket_service import schema
 
 UUID = "0a1b2c3d-4e5f-4a6b-8c7d-0123456789ab"
 
@@ -39,18 +38,15 @@ AT_ONCE = 0.5
 @pytest.fixture(scope="module")
 def database_url(servers: Servers) -> Iterator[str]:
     """A database in which only the instances of these tests end holds."""
-    with new_database(servers.database_url) as url:
-        schema.migrate(url, "public")
+    with migrated_database(servers.database_url) as url:
         yield url
 
 
 @pytest.fixture
 def database(database_url: str) -> Iterator[Connection]:
     """A connection to arrange and to check with; after each test the books must balance."""
-    with closing(psycopg2.connect(database_url)) as connection:
-        connection.autocommit = True
+    with balanced(database_url) as connection:
         yield connection
-        check_books(connection)
 
 
 @pytest.fixture(scope="module")
