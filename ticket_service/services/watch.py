@@ -150,10 +150,8 @@ class Watches:
 
     def look(self) -> None:
         """Look at what other programs changed; to be called about once a second."""
-        with_seats, with_stock = (
-            self._rooms.ids(events.seats("")),
-            self._rooms.ids(events.event("")),
-        )
+        with_seats = self._rooms.ids(events.seats(""))
+        with_stock = self._rooms.ids(events.event(""))
         for event_id in with_seats | with_stock | self._watches.keys():
             watch = self._watch(event_id)
             if event_id in with_seats:
