@@ -1,25 +1,45 @@
 """The database schema: what this service needs, how to see what is missing, how to add it.
 
-The tables belong to several programs (the wire contract, section 4), so everything here is
-additive, and nothing is touched when nothing is missing: a start in the middle of a sale takes no
-table lock.
+The tables belong to several programs, which write them while we migrate. So everything here is
+additive, nothing is touched when nothing is missing, and no step makes writers wait for long:
+indexes are built CONCURRENTLY, and a table lock is asked for only while nobody holds the table for
+long, and for a second at most.
 """
 
 from __future__ import annotations
 
 import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import psycopg2
-from psycopg2 import sql
+from psycopg2 import errors, sql
 from psycopg2.extensions import connection as Connection
 
 MIGRATIONS = Path(__file__).parent.parent / "migrations"
 
-# One start migrates, the others wait here. The number only has to differ from other programs'.
+# One start migrates, the others wait. The number only has to differ from other programs'.
 MIGRATION_LOCK = 0x7469636B6574
 
-LOCK_TIMEOUT_MS = 10_000
+LOCK_TIMEOUT_MS = 1_000
+"""For a lock behind which writers queue."""
+
+INDEX_TIMEOUT_MS = 60_000
+"""For each wait of a step that no writer waits for, such as CREATE INDEX CONCURRENTLY, which waits
+for every older transaction that has the table."""
+
+TRIES = 5
+PAUSE = 1.0
+"""Seconds before a step is tried again; twice as long after each try."""
+
+WAIT_FOR_ANOTHER = 300.0
+"""Seconds to wait for another start that migrates; then this one fails."""
+
+LONG = 0.5
+"""Seconds for which a transaction holds a table before it is not waited for."""
 
 COLUMNS = {
     "events": "id title description venue address event_date sale_start_date sale_end_date"
@@ -46,6 +66,8 @@ INDEXES = (
     ("reservation_items", "ticket_type_id"),
     ("reservation_items", "seat_id"),
 )
+"""Table and columns. Any valid index that begins with the columns serves, whatever its name: a
+second one would cost every write."""
 
 _INDEXES_SQL = """
     SELECT i.indrelid::regclass::text, (
@@ -57,48 +79,70 @@ _INDEXES_SQL = """
     WHERE c.relnamespace = current_schema()::regnamespace AND i.indisvalid AND i.indpred IS NULL
 """
 
-_NARROW_STATUS_CHECK_SQL = """
-    SELECT c.conname
+# What is left of a CREATE INDEX CONCURRENTLY that failed, or a build that is still going on.
+_INVALID_INDEX_SQL = """
+    SELECT 1 FROM pg_index WHERE indexrelid = to_regclass(quote_ident(%s)) AND NOT indisvalid
+"""
+
+# The CHECKs that list the statuses of a reservation: whether each knows 'expired', and whether all
+# rows were checked.
+_STATUS_CHECKS_SQL = """
+    SELECT c.conname, pg_get_constraintdef(c.oid) LIKE '%''expired''%', c.convalidated
     FROM pg_constraint c
     JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = ANY (c.conkey)
     WHERE c.conrelid = to_regclass('reservations') AND c.contype = 'c' AND a.attname = 'status'
       AND cardinality(c.conkey) = 1
       AND pg_get_constraintdef(c.oid) LIKE '%''pending''%'
-      AND pg_get_constraintdef(c.oid) NOT LIKE '%''expired''%'
+"""
+
+# The rows are not read here, while the table is locked: VALIDATE CONSTRAINT does that.
+_WIDEN_SQL = """
+    ALTER TABLE reservations DROP CONSTRAINT {name}, ADD CONSTRAINT {name}
+    CHECK (status IN ('pending', 'confirmed', 'cancelled', 'expired')) NOT VALID
+"""
+
+_HOLDERS_SQL = """
+    SELECT virtualtransaction FROM pg_locks
+    WHERE relation = to_regclass('reservations') AND granted AND pid <> pg_backend_pid()
+      AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
 """
 
 log = logging.getLogger(__name__)
 
 
 class SchemaIncomplete(Exception):
-    """The database lacks something this service needs; the message lists all of it."""
+    """The database lacks something this service needs; the message says what."""
+
+
+class _TableInUse(Exception):
+    """Somebody has had the table for so long that writers would queue behind our lock."""
 
 
 def migrate(database_url: str, schema: str) -> None:
     """Bring the schema to what this service needs; safe to call twice and from many processes.
 
-    Raises psycopg2.Error where the database refuses (gone, no right, a table lock not had within
-    LOCK_TIMEOUT_MS); the files that were applied before stay, and the next try goes on.
+    Raises SchemaIncomplete where another start migrates for longer than WAIT_FOR_ANOTHER, and
+    psycopg2.Error where the database refuses (gone, no right, a lock not had in TRIES tries). What
+    was added before stays, and the next start goes on. A CHECK that could not be widened is no
+    error: the service does without, and the next start tries again.
     """
-    connection = _connect(database_url)
-    try:
+    with _connected(database_url, schema) as connection:
         exists = _exists(connection, schema)
-        if exists and not _missing(connection, schema) and not _narrow(connection, schema):
+        if exists and not _missing(connection, schema) and _knows_expired(connection):
             return
-        with connection, connection.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_lock(%s)", (MIGRATION_LOCK,))
+        with _alone(connection):
             if not exists:
-                cursor.execute(
-                    sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(schema))
-                )
-        # Each file by itself, so that no table stays locked while another's index is built.
-        for path in sorted(MIGRATIONS.glob("*.sql")):
-            with connection, connection.cursor() as cursor:
-                _use(connection, schema)
-                cursor.execute(path.read_text(encoding="utf-8"))
+                name = sql.Identifier(schema)
+                _run(connection, sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(name))
+            for path in sorted(MIGRATIONS.glob("*.sql")):
+                _try(_run, connection, path.read_text(encoding="utf-8"))
+            for table, columns in INDEXES:
+                _try(_build_index, connection, table, columns)
+            try:
+                _try(_widen_status_checks, connection)
+            except (errors.LockNotAvailable, _TableInUse):
+                log.warning("reservations.status does not know expired yet: the table is in use")
         log.info("migrated", extra={"schema": schema})
-    finally:
-        connection.close()
 
 
 def check(database_url: str, schema: str) -> None:
@@ -106,67 +150,145 @@ def check(database_url: str, schema: str) -> None:
 
     A CHECK that knows no status 'expired' does: holds that ran out are then called cancelled.
     """
-    connection = _connect(database_url)
-    try:
+    with _connected(database_url, schema) as connection:
         if not _exists(connection, schema):
             raise SchemaIncomplete(f"schema {schema} does not exist")
         missing = _missing(connection, schema)
-    finally:
-        connection.close()
     if missing:
         raise SchemaIncomplete(f"schema {schema} lacks: " + "; ".join(missing))
 
 
-def _connect(database_url: str) -> Connection:
-    return psycopg2.connect(
+@contextmanager
+def _connected(database_url: str, schema: str) -> Iterator[Connection]:
+    """A connection on which every statement is a transaction of its own."""
+    connection = psycopg2.connect(
         database_url,
         connect_timeout=10,
         application_name="ticket-service",
-        options=f"-c lock_timeout={LOCK_TIMEOUT_MS}",
+        options=f"-c search_path={schema} -c lock_timeout={LOCK_TIMEOUT_MS}",
     )
+    connection.autocommit = True
+    with closing(connection):
+        yield connection
+
+
+@contextmanager
+def _alone(connection: Connection) -> Iterator[None]:
+    """Keep other starts from migrating. Raises SchemaIncomplete.
+
+    Asks again and again instead of waiting: CREATE INDEX CONCURRENTLY waits for everyone who waits.
+    """
+    deadline = time.monotonic() + WAIT_FOR_ANOTHER
+    while _run(connection, "SELECT pg_try_advisory_lock(%s)", MIGRATION_LOCK) != [(True,)]:
+        if time.monotonic() > deadline:
+            raise SchemaIncomplete("another instance is still migrating the database")
+        time.sleep(0.1)
+    try:
+        yield
+    finally:
+        if not connection.closed:
+            _run(connection, "SELECT pg_advisory_unlock(%s)", MIGRATION_LOCK)
+
+
+@contextmanager
+def _patient(connection: Connection) -> Iterator[None]:
+    """Wait longer, for steps that no writer waits for."""
+    _run(connection, f"SET lock_timeout = {INDEX_TIMEOUT_MS}")
+    try:
+        yield
+    finally:
+        if not connection.closed:
+            _run(connection, "RESET lock_timeout")
+
+
+def _try(step: Callable[..., object], *arguments: object) -> None:
+    """Take a step, again after a pause where a lock was not to be had. Raises what the last try
+    raised."""
+    for number in range(1, TRIES):
+        try:
+            step(*arguments)
+        except (errors.LockNotAvailable, errors.DeadlockDetected, _TableInUse):
+            time.sleep(PAUSE * 2 ** (number - 1))
+        else:
+            return
+    step(*arguments)
+
+
+def _run(
+    connection: Connection, statement: str | sql.Composed, *parameters: object
+) -> list[tuple[Any, ...]]:
+    with connection.cursor() as cursor:
+        cursor.execute(statement, parameters or None)
+        return cursor.fetchall() if cursor.description else []
 
 
 def _exists(connection: Connection, schema: str) -> bool:
-    with connection, connection.cursor() as cursor:
-        cursor.execute("SELECT FROM pg_namespace WHERE nspname = %s", (schema,))
-        return cursor.fetchone() is not None
-
-
-def _use(connection: Connection, schema: str) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute(sql.SQL("SET LOCAL search_path = {}").format(sql.Identifier(schema)))
+    return bool(_run(connection, "SELECT 1 FROM pg_namespace WHERE nspname = %s", schema))
 
 
 def _missing(connection: Connection, schema: str) -> list[str]:
     """What the schema lacks, each as a phrase such as ``table seats`` or ``column seats.price``."""
-    with connection, connection.cursor() as cursor:
-        _use(connection, schema)
-        cursor.execute(
-            "SELECT table_name, column_name FROM information_schema.columns"
-            " WHERE table_schema = %s",
-            (schema,),
-        )
-        columns: dict[str, set[str]] = {}
-        for table, column in cursor.fetchall():
-            columns.setdefault(table, set()).add(column)
-        cursor.execute(_INDEXES_SQL)
-        indexes = [(table, f"{names}, ") for table, names in cursor.fetchall() if names]
-
+    columns: dict[str, set[str]] = {}
+    for table, column in _run(
+        connection,
+        "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = %s",
+        schema,
+    ):
+        columns.setdefault(table, set()).add(column)
     missing = [f"table {table}" for table in COLUMNS if table not in columns]
     for table in columns.keys() & COLUMNS.keys():
         absent = set(COLUMNS[table].split()) - columns[table]
         missing += [f"column {table}.{column}" for column in sorted(absent)]
-    for table, names in INDEXES:
-        if table in columns and not any(
-            on == table and having.startswith(f"{names}, ") for on, having in indexes
-        ):
-            missing.append(f"index on {table} ({names})")
-    return missing
+    there = _run(connection, _INDEXES_SQL)
+    return missing + [
+        f"index on {table} ({names})"
+        for table, names in INDEXES
+        if table in columns and not _is_indexed(there, table, names)
+    ]
 
 
-def _narrow(connection: Connection, schema: str) -> bool:
-    """Whether a CHECK on reservations.status knows no 'expired'."""
-    with connection, connection.cursor() as cursor:
-        _use(connection, schema)
-        cursor.execute(_NARROW_STATUS_CHECK_SQL)
-        return cursor.fetchone() is not None
+def _is_indexed(indexes: list[tuple[Any, ...]], table: str, columns: str) -> bool:
+    return any(
+        on == table and names and f"{names}, ".startswith(f"{columns}, ") for on, names in indexes
+    )
+
+
+def _build_index(connection: Connection, table: str, columns: str) -> None:
+    """Build an index that is missing, while others go on writing."""
+    if _is_indexed(_run(connection, _INDEXES_SQL), table, columns):
+        return
+    name = f"ticket_service_{table}_{columns.replace(', ', '_')}_idx"
+    with _patient(connection):
+        if _run(connection, _INVALID_INDEX_SQL, name):
+            _run(connection, f"DROP INDEX CONCURRENTLY {name}")
+        _run(connection, f"CREATE INDEX CONCURRENTLY {name} ON {table} ({columns})")
+
+
+def _knows_expired(connection: Connection) -> bool:
+    """Whether every CHECK on reservations.status knows 'expired', and all rows were checked."""
+    return all(wide and read for _, wide, read in _run(connection, _STATUS_CHECKS_SQL))
+
+
+def _widen_status_checks(connection: Connection) -> None:
+    """Let every CHECK on reservations.status know 'expired'; other programs notice nothing.
+
+    Raises _TableInUse.
+    """
+    for name, wide, read in _run(connection, _STATUS_CHECKS_SQL):
+        constraint = sql.Identifier(name)
+        if not wide:
+            _check_free(connection)
+            _run(connection, sql.SQL(_WIDEN_SQL).format(name=constraint))
+        if not wide or not read:
+            validate = sql.SQL("ALTER TABLE reservations VALIDATE CONSTRAINT {}")
+            with _patient(connection):
+                _run(connection, validate.format(constraint))
+
+
+def _check_free(connection: Connection) -> None:
+    """Raise _TableInUse where a transaction has had the reservations for LONG: a lock on the table
+    would wait for its end, and every writer behind the lock, again at each start."""
+    before = _run(connection, _HOLDERS_SQL)
+    time.sleep(LONG)
+    if set(before) & set(_run(connection, _HOLDERS_SQL)):
+        raise _TableInUse
