@@ -9,7 +9,7 @@ WORKDIR /app
 
 # On its own, so that a change of the code does not install everything again.
 COPY requirements.txt .
-RUN pip install --no-cache-dir --disable-pip-version-check -r requirements.txt
+RUN pip install --no-cache-dir --disable-pip-version-check --require-hashes -r requirements.txt
 
 COPY . .
 
