@@ -11,6 +11,12 @@ A hold is a pending reservation with an end. Making one is a single script (stor
 
 Others lock in this order too: the reservation, then its seats, then its ticket types, each by id.
 A new reservation's row is nobody's to wait for, so no circle closes.
+
+The repeat of a request whose reservation was made takes none of these locks: each locking statement
+looks for the reservation first, in its own fresh snapshot. So nobody keeps the repeat waiting. It
+also needs no place inside and no seat lock: where those are refused, `hold_once` looks for the
+reservation before it says so. (Reservations are never deleted, so what one statement of a script
+saw is there for the next.)
 """
 
 from __future__ import annotations
@@ -18,6 +24,7 @@ from __future__ import annotations
 import base64
 import secrets
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -27,22 +34,28 @@ from ticket_service.errors import (
     EventNotFound,
     IdempotencyKeyReused,
     LimitExceeded,
+    QueueRequired,
+    QueueUnavailable,
     SaleNotOpen,
+    SeatLocked,
     ServiceError,
+    ServiceUnavailable,
     UserNotFound,
 )
 from ticket_service.services.sql import NOW
-from ticket_service.stores.postgres import Postgres, ReferenceMissing, Script
+from ticket_service.stores.postgres import Postgres, ReferenceMissing, RowLocked, Script
 
 LARGEST_AMOUNT = 2_147_483_647
 """Won: what the column total_amount can hold."""
 
 _EVENT_EXISTS = Script(event_exists="SELECT FROM events WHERE id = %(event_id)s")
 
-_EARLIER = Script(earlier="SELECT FROM reservations WHERE id = %(reservation_id)s")
+NOT_MADE = "NOT EXISTS (SELECT FROM reservations WHERE id = %(reservation_id)s)"
+"""The condition of every statement that locks: a repeat locks nothing."""
 
-LOCK_BUYER = """
+LOCK_BUYER = f"""
     SELECT pg_advisory_xact_lock(hashtextextended('ticket-service:buyer:' || %(buyer_id)s, 0))
+    WHERE {NOT_MADE}
 """
 
 CIRCUMSTANCES = f"""
@@ -98,6 +111,8 @@ class HoldRequest:
     buyer_id: str
     event_id: str
     reservation_id: str
+    has_key: bool
+    """Whether it has an Idempotency-Key, so that it may be a repeat."""
 
     @classmethod
     def new(cls, buyer_id: str, event_id: str, idempotency_key: str | None) -> HoldRequest:
@@ -107,7 +122,7 @@ class HoldRequest:
             reservation_id = uuid.uuid4()
         else:
             reservation_id = uuid.uuid5(uuid.UUID(buyer_id), idempotency_key)
-        return cls(buyer_id, event_id, str(reservation_id))
+        return cls(buyer_id, event_id, str(reservation_id), idempotency_key is not None)
 
     def parameters(self, rules: HoldRules) -> dict[str, Any]:
         """What LOCK_BUYER, CIRCUMSTANCES and WRITE_RESERVATION refer to."""
@@ -135,12 +150,30 @@ def run_hold(
         raise EventNotFound from error
 
 
-def was_made(postgres: Postgres, request: HoldRequest) -> bool:
-    """Whether this is the repeat of a request that made a reservation: that needs no place inside.
+def hold_once(
+    request: HoldRequest,
+    hold: Callable[[], dict[str, Any] | None],
+    first: Callable[[], dict[str, Any] | None],
+) -> dict[str, Any]:
+    """The reservation that `hold` makes; for a repeat the one that was made, whatever others do.
 
-    Raises ServiceUnavailable.
+    Args:
+        request: what is asked for.
+        hold: makes the reservation; gives None for a repeat.
+        first: reads, without a lock, what the first request made; gives None if that is nothing.
+
+    Raises what they raise, and ServiceUnavailable.
     """
-    return bool(postgres.transaction(_EARLIER, {"reservation_id": request.reservation_id}))
+    try:
+        reservation = hold()
+    except (QueueRequired, QueueUnavailable, SeatLocked, RowLocked):
+        reservation = first() if request.has_key else None
+        if reservation is None:
+            raise
+    reservation = reservation or first()
+    if reservation is None:  # deleted by hand, between two statements
+        raise ServiceUnavailable
+    return reservation
 
 
 def refusal(verdict: str, rules: HoldRules) -> ServiceError:

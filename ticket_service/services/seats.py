@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import Any
 
 from ticket_service.errors import (
     InvalidInput,
-    QueueRequired,
     SeatAlreadyReserved,
     SeatLocked,
     SeatNotFound,
@@ -18,13 +18,14 @@ from ticket_service.realtime.announcer import Announcer
 from ticket_service.services.holds import (
     CIRCUMSTANCES,
     LOCK_BUYER,
+    NOT_MADE,
     WRITE_RESERVATION,
     HoldRequest,
     HoldRules,
     check_same,
+    hold_once,
     refusal,
     run_hold,
-    was_made,
 )
 from ticket_service.services.sql import iso, status
 from ticket_service.services.waiting_room import WaitingRoom
@@ -32,9 +33,9 @@ from ticket_service.stores.locks import SeatLocks
 from ticket_service.stores.postgres import Postgres, RowLocked, Script
 from ticket_service.stores.redis import RedisUnavailable
 
-LOCK_SEATS = """
+LOCK_SEATS = f"""
     SELECT id FROM seats
-    WHERE event_id = %(event_id)s AND id = ANY (%(seat_ids)s::uuid[])
+    WHERE event_id = %(event_id)s AND id = ANY (%(seat_ids)s::uuid[]) AND {NOT_MADE}
     ORDER BY id FOR UPDATE NOWAIT
 """
 
@@ -128,14 +129,25 @@ class Seats:
         self._check_count(seat_ids)
         request = HoldRequest.new(buyer_id, event_id, idempotency_key)
         seat_ids = sorted(seat_ids)
+        return hold_once(
+            request,
+            hold=partial(self._reserve, request, seat_ids),
+            first=partial(self._first, request, seat_ids),
+        )
+
+    def _check_count(self, seat_ids: list[str]) -> None:
+        limit = self._rules.max_seats
+        if not 1 <= len(seat_ids) <= limit:
+            raise InvalidInput({"seatIds": [f"Choose 1 to {limit} seats."]})
+        if len(set(seat_ids)) < len(seat_ids):
+            raise InvalidInput({"seatIds": ["Choose each seat once."]})
+
+    def _reserve(self, request: HoldRequest, seat_ids: list[str]) -> dict[str, Any] | None:
+        """Pass the gate, hold, and tell; None for a repeat."""
+        event_id = request.event_id
         # The owner of the locks is the reservation: a repeat under the same Idempotency-Key has the
-        # same id, passes here, and waits for the first one in PostgreSQL.
-        try:
-            self._waiting_room.pass_gate(buyer_id, event_id, seat_ids, request.reservation_id)
-        except QueueRequired:
-            if idempotency_key is not None and was_made(self._postgres, request):
-                return self._first(request, seat_ids)
-            raise
+        # same id, passes here, and waits in PostgreSQL while the first one is on its way.
+        self._waiting_room.pass_gate(request.buyer_id, event_id, seat_ids, request.reservation_id)
         changed = True  # unless refused: a connection that broke may have committed
         try:
             reservation = self._hold(request, seat_ids)
@@ -146,17 +158,9 @@ class Seats:
             raise
         finally:
             self._unlock(request, seat_ids, changed=changed)
-        if reservation is None:
-            return self._first(request, seat_ids)
-        self._announcer.seats_changed(event_id, seat_ids, "locked")
+        if reservation is not None:
+            self._announcer.seats_changed(event_id, seat_ids, "locked")
         return reservation
-
-    def _check_count(self, seat_ids: list[str]) -> None:
-        limit = self._rules.max_seats
-        if not 1 <= len(seat_ids) <= limit:
-            raise InvalidInput({"seatIds": [f"Choose 1 to {limit} seats."]})
-        if len(set(seat_ids)) < len(seat_ids):
-            raise InvalidInput({"seatIds": ["Choose each seat once."]})
 
     def _unlock(self, request: HoldRequest, seat_ids: list[str], *, changed: bool) -> None:
         try:
@@ -186,11 +190,12 @@ class Seats:
             request.reservation_id, parameters["reservation_number"], amount, expires_at, seats
         )
 
-    def _first(self, request: HoldRequest, seat_ids: list[str]) -> dict[str, Any]:
-        """What the first request with this Idempotency-Key made."""
-        [(event_id, number, amount, expires_at, first_seat_ids, seats)] = (
-            self._postgres.transaction(FIRST_HOLD, {"reservation_id": request.reservation_id})
-        )
+    def _first(self, request: HoldRequest, seat_ids: list[str]) -> dict[str, Any] | None:
+        """What the first request with this Idempotency-Key made; None if nothing."""
+        rows = self._postgres.transaction(FIRST_HOLD, {"reservation_id": request.reservation_id})
+        if not rows:
+            return None
+        [(event_id, number, amount, expires_at, first_seat_ids, seats)] = rows
         check_same((request.event_id, seat_ids), (event_id, sorted(first_seat_ids)))
         return _reservation(request.reservation_id, number, amount, expires_at, seats)
 

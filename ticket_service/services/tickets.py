@@ -8,29 +8,31 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
-from ticket_service.errors import InvalidInput, QueueRequired, TicketsSoldOut, TicketTypeNotFound
+from ticket_service.errors import InvalidInput, TicketsSoldOut, TicketTypeNotFound
 from ticket_service.realtime.announcer import Announcer
 from ticket_service.services.holds import (
     CIRCUMSTANCES,
     LOCK_BUYER,
+    NOT_MADE,
     WRITE_RESERVATION,
     HoldRequest,
     HoldRules,
     check_same,
+    hold_once,
     refusal,
     run_hold,
-    was_made,
 )
 from ticket_service.services.sql import iso, status
 from ticket_service.services.waiting_room import WaitingRoom
 from ticket_service.stores.postgres import Postgres, Script
 from ticket_service.stores.versions import Versions
 
-LOCK_TICKET_TYPES = """
+LOCK_TICKET_TYPES = f"""
     SELECT id FROM ticket_types
-    WHERE event_id = %(event_id)s AND id = ANY (%(ticket_type_ids)s::uuid[])
+    WHERE event_id = %(event_id)s AND id = ANY (%(ticket_type_ids)s::uuid[]) AND {NOT_MADE}
     ORDER BY id FOR UPDATE
 """
 
@@ -132,18 +134,11 @@ class Tickets:
         """
         quantities = self._merge(items)
         request = HoldRequest.new(buyer_id, event_id, idempotency_key)
-        try:
-            self._waiting_room.pass_gate(buyer_id, event_id, [], request.reservation_id)
-        except QueueRequired:
-            if idempotency_key is not None and was_made(self._postgres, request):
-                return self._first(request, quantities)
-            raise
-        with self._versions.changing(event_id):
-            reservation = self._hold(request, quantities)
-        if reservation is None:
-            return self._first(request, quantities)
-        self._announcer.stock_changed(event_id)
-        return reservation
+        return hold_once(
+            request,
+            hold=partial(self._reserve, request, quantities),
+            first=partial(self._first, request, quantities),
+        )
 
     def _merge(self, items: Iterable[tuple[str, int]]) -> Counter[str]:
         quantities: Counter[str] = Counter()
@@ -155,6 +150,16 @@ class Tickets:
         if not all(1 <= quantity <= limit for quantity in quantities.values()):
             raise InvalidInput({"items": [f"Choose 1 to {limit} tickets of a type."]})
         return quantities
+
+    def _reserve(self, request: HoldRequest, quantities: Counter[str]) -> dict[str, Any] | None:
+        """Pass the gate, hold, and tell; None for a repeat."""
+        event_id = request.event_id
+        self._waiting_room.pass_gate(request.buyer_id, event_id, [], request.reservation_id)
+        with self._versions.changing(event_id):
+            reservation = self._hold(request, quantities)
+        if reservation is not None:
+            self._announcer.stock_changed(event_id)
+        return reservation
 
     def _hold(self, request: HoldRequest, quantities: Counter[str]) -> dict[str, Any] | None:
         """The new reservation; None for a repeat."""
@@ -178,11 +183,12 @@ class Tickets:
             request.reservation_id, number, title, amount, "pending", "pending", expires_at, items
         )
 
-    def _first(self, request: HoldRequest, quantities: Counter[str]) -> dict[str, Any]:
-        """What the first request with this Idempotency-Key made."""
-        [(event_id, *reservation)] = self._postgres.transaction(
-            FIRST_HOLD, {"reservation_id": request.reservation_id}
-        )
+    def _first(self, request: HoldRequest, quantities: Counter[str]) -> dict[str, Any] | None:
+        """What the first request with this Idempotency-Key made; None if nothing."""
+        rows = self._postgres.transaction(FIRST_HOLD, {"reservation_id": request.reservation_id})
+        if not rows:
+            return None
+        [(event_id, *reservation)] = rows
         first = {item["ticketTypeId"]: item["quantity"] for item in reservation[-1]}
         check_same((request.event_id, quantities), (event_id, first))
         return _reservation(request.reservation_id, *reservation)
