@@ -5,7 +5,7 @@ The methods are for the services, to be called after the commit; they raise noth
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 from ticket_service.realtime import events
@@ -35,6 +35,15 @@ class Announcer:
         """The stock of an event is another now (services/watch.py reads it)."""
         self._changed(event_id)
         self._bus.publish("stock", eventId=event_id)
+
+    def inventory_changed(
+        self, event_id: str, seat_ids: Collection[str], status: str, *, stock: bool
+    ) -> None:
+        """These seats, if any, have this status now, and perhaps the stock is another."""
+        if seat_ids:
+            self.seats_changed(event_id, seat_ids, status)
+        if stock:
+            self.stock_changed(event_id)
 
     def event_status(self, event_id: str, status: str) -> None:
         """Tell those who look at an event that its sale began, ended, or sold out."""

@@ -8,11 +8,12 @@ remembered as one to be given back.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from ticket_service import metrics
 from ticket_service.errors import PaymentReused, RefundDue, ReservationNotFound
 from ticket_service.realtime.announcer import Announcer
+from ticket_service.services.reservations import event_of
 from ticket_service.stores.postgres import Postgres, Script
 from ticket_service.stores.versions import Versions
 
@@ -98,6 +99,7 @@ _DECIDE = """
         FROM verdict
         WHERE r.id = %(reservation_id)s::uuid
           AND verdict.code IN ('FREED', 'CONFIRMED', 'TAKEN_AGAIN')
+        RETURNING r.status, r.payment_status
     ),
     seats_changed AS (
         UPDATE seats s
@@ -112,7 +114,8 @@ _DECIDE = """
         WHERE t.id = types.id AND verdict.code IN ('FREED', 'TAKEN_AGAIN')
     )
     SELECT verdict.code, (SELECT verdict FROM earlier WHERE status = %(status)s::text),
-           r.event_id::text, r.total_amount, r.status, r.payment_status,
+           r.total_amount, coalesce((SELECT status FROM changed), r.status),
+           coalesce((SELECT payment_status FROM changed), r.payment_status),
            ARRAY(SELECT id::text FROM own_seats),
            EXISTS (SELECT FROM lines)
     FROM verdict, reservation r
@@ -126,14 +129,6 @@ RECORD_PAYMENT = Script(
 )
 
 
-_AFTER = {
-    "FREED": ("cancelled", "failed"),
-    "CONFIRMED": ("confirmed", "completed"),
-    "TAKEN_AGAIN": ("confirmed", "completed"),
-}
-"""What a reservation is after a verdict that changes it: status and payment status."""
-
-
 @dataclass(frozen=True, slots=True)
 class Payment:
     """What the Payment Service says."""
@@ -142,6 +137,23 @@ class Payment:
     status: str
     """`completed` or `failed`."""
     method: str | None
+
+
+class _Noted(NamedTuple):
+    """What became of a notice."""
+
+    code: str
+    before: str | None
+    """The verdict on it when it was told first, if this is not the first time."""
+    amount: int
+    status: str
+    payment_status: str
+    seat_ids: list[str]
+    has_tickets: bool
+
+    @property
+    def verdict(self) -> str | None:
+        return self.before if self.code == "REPEATED" else self.code
 
 
 class Payments:
@@ -158,6 +170,18 @@ class Payments:
         Raises ReservationNotFound, PaymentReused, RefundDue (which is remembered),
         ServiceUnavailable.
         """
+        event_id = event_of(self._postgres, reservation_id)
+        with self._versions.changing(event_id):
+            noted = self._note(reservation_id, payment)
+        if event_id is not None:
+            self._tell(event_id, noted)
+        return {
+            "id": reservation_id,
+            "status": noted.status,
+            "paymentStatus": noted.payment_status,
+        }
+
+    def _note(self, reservation_id: str, payment: Payment) -> _Noted:
         rows = self._postgres.transaction(
             RECORD_PAYMENT,
             {
@@ -169,32 +193,25 @@ class Payments:
         )
         if not rows:
             raise ReservationNotFound
-        [(code, before, event_id, amount, status, payment_status, seat_ids, has_tickets)] = rows
-        if code == "REUSED":
+        noted = _Noted(*rows[0])
+        if noted.code == "REUSED":
             raise PaymentReused
-        verdict = before if code == "REPEATED" else code
-        if code in ("FREED", "CONFIRMED", "TAKEN_AGAIN") and event_id is not None:
-            self._tell(event_id, code, seat_ids, has_tickets)
-        if verdict == "REFUND_DUE":
-            if code == "REFUND_DUE":
-                metrics.REFUNDS_DUE.inc()
-            raise RefundDue(
-                {
-                    "refund": {
-                        "reservationId": reservation_id,
-                        "paymentId": payment.payment_id,
-                        "amount": amount,
-                    }
-                }
-            )
-        if code in _AFTER:  # else nothing changed
-            status, payment_status = _AFTER[code]
-        return {"id": reservation_id, "status": status, "paymentStatus": payment_status}
+        if noted.code == "REFUND_DUE":
+            metrics.REFUNDS_DUE.inc()
+        if noted.verdict == "REFUND_DUE":
+            refund = {
+                "reservationId": reservation_id,
+                "paymentId": payment.payment_id,
+                "amount": noted.amount,
+            }
+            raise RefundDue({"refund": refund})
+        return noted
 
-    def _tell(self, event_id: str, code: str, seat_ids: list[str], has_tickets: bool) -> None:
-        self._versions.change(event_id)
-        if seat_ids:
-            status = "available" if code == "FREED" else "reserved"
-            self._announcer.seats_changed(event_id, seat_ids, status)
-        if has_tickets and code != "CONFIRMED":
-            self._announcer.stock_changed(event_id)
+    def _tell(self, event_id: str, noted: _Noted) -> None:
+        if noted.code in ("FREED", "CONFIRMED", "TAKEN_AGAIN"):
+            self._announcer.inventory_changed(
+                event_id,
+                noted.seat_ids,
+                "available" if noted.code == "FREED" else "reserved",
+                stock=noted.has_tickets and noted.code != "CONFIRMED",
+            )

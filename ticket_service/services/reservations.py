@@ -132,7 +132,7 @@ _GIVE_BACK = f"""
         ) returned
         WHERE t.id = returned.ticket_type_id
     )
-    SELECT code, event_id::text,
+    SELECT code,
            ARRAY(SELECT i.seat_id::text FROM reservation_items i
                  WHERE i.reservation_id = verdict.id AND i.seat_id IS NOT NULL),
            EXISTS (SELECT FROM reservation_items i
@@ -146,6 +146,25 @@ CANCEL = Script(
     lock_its_ticket_types=_lock_what_it_has("ticket_types", "ticket_type_id"),
     cancel=_GIVE_BACK,
 )
+
+_EVENT_OF = Script(
+    event_of_reservation="""
+    SELECT event_id::text FROM reservations WHERE id = %(reservation_id)s
+"""
+)
+
+
+def event_of(postgres: Postgres, reservation_id: str) -> str | None:
+    """The event of a reservation; None where that was deleted.
+
+    To be asked before a change, whose answer may get lost: then the event's version is changed all
+    the same. Raises ReservationNotFound, ServiceUnavailable.
+    """
+    rows = postgres.transaction(_EVENT_OF, {"reservation_id": reservation_id})
+    if not rows:
+        raise ReservationNotFound
+    event_id: str | None = rows[0][0]
+    return event_id
 
 
 class Reservations:
@@ -173,22 +192,25 @@ class Reservations:
 
         Raises ReservationNotFound, AlreadyCancelled, ReservationExpired.
         """
+        event_id = event_of(self._postgres, reservation_id)
+        with self._versions.changing(event_id):
+            seat_ids, has_tickets = self._give_back(buyer_id, reservation_id)
+        if event_id is not None:
+            self._announcer.inventory_changed(event_id, seat_ids, "available", stock=has_tickets)
+
+    def _give_back(self, buyer_id: str, reservation_id: str) -> tuple[list[str], bool]:
+        """Its seats, and whether it has tickets."""
         rows = self._postgres.transaction(
             CANCEL, {"buyer_id": buyer_id, "reservation_id": reservation_id}
         )
         if not rows:
             raise ReservationNotFound
-        [(verdict, event_id, seat_ids, has_tickets)] = rows
+        [(verdict, seat_ids, has_tickets)] = rows
         if verdict == "ALREADY_CANCELLED":
             raise AlreadyCancelled
         if verdict == "RESERVATION_EXPIRED":
             raise ReservationExpired
-        if event_id is not None:
-            self._versions.change(event_id)
-            if seat_ids:
-                self._announcer.seats_changed(event_id, seat_ids, "available")
-            if has_tickets:
-                self._announcer.stock_changed(event_id)
+        return seat_ids, has_tickets
 
     def _json(self, query: Script, **parameters: str | int) -> bytes:
         rows = self._postgres.transaction(query, parameters)

@@ -11,7 +11,7 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from ticket_service.errors import ServiceUnavailable
+from ticket_service.errors import ServiceError, ServiceUnavailable
 from ticket_service.stores import keys
 from ticket_service.stores.redis import Redis, RedisUnavailable
 
@@ -49,14 +49,22 @@ class Versions:
         return version if made else None
 
     @contextmanager
-    def changing(self, event_id: str) -> Iterator[None]:
-        """Around a write: it makes every kept answer about this event stale, unless refused."""
+    def changing(self, event_id: str | None) -> Iterator[None]:
+        """Around a write: it makes every kept answer about this event stale, unless refused.
+
+        Nothing is kept about the event of a reservation that outlived it, which is None.
+        """
+        changed = True  # unless refused: a connection that broke may have committed
         try:
             yield
         except ServiceUnavailable:
-            self.change(event_id)  # the connection may have broken after the commit
             raise
-        self.change(event_id)
+        except ServiceError:
+            changed = False
+            raise
+        finally:
+            if changed and event_id is not None:
+                self.change(event_id)
 
     def change(self, event_id: str) -> None:
         """Make every kept answer about this event stale; call after the commit.
