@@ -76,6 +76,7 @@ NEEDED_INDEXES = [
     "reservation_items (reservation_id",
     "reservation_items (ticket_type_id",
     "reservation_items (seat_id",
+    "ticket_service_payments (reservation_id",
 ]
 
 COLUMNS_SQL = """

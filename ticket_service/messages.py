@@ -104,6 +104,10 @@ SENTENCES: dict[str, tuple[str, str]] = {
     "QUEUE_LEFT": ("대기열에서 나왔습니다.", "You left the waiting room."),
     "QUEUE_CLEARED": ("대기열을 비웠습니다.", "The waiting room is empty now."),
     "RESERVATION_CANCELLED": ("예매를 취소했습니다.", "Your reservation is cancelled."),
+    "CANCELLED_AND_REFUND_DUE": (
+        "예매를 취소했습니다. 결제하신 금액은 곧 환불됩니다.",
+        "Your reservation is cancelled. Your payment will be refunded.",
+    ),
     # What sockets are told.
     "ENTRY_ALLOWED": ("입장 순서가 되었습니다.", "It is your turn: you can enter now."),
     "QUEUE_WAS_CLEARED": (

@@ -20,4 +20,7 @@ EXPIRY_LAG = Histogram(
 AUDIT_FAULTS = Gauge(
     "ticket_audit_faults", "Rules of the books that did not hold, when last looked at"
 )
-REFUNDS_DUE = Counter("ticket_refunds_due", "Payments that came too late and must be given back")
+REFUNDS_DUE = Counter(
+    "ticket_refunds_due",
+    "Payments that must be given back: late ones, and of cancelled reservations",
+)

@@ -65,6 +65,7 @@ INDEXES = (
     ("reservation_items", "reservation_id"),
     ("reservation_items", "ticket_type_id"),
     ("reservation_items", "seat_id"),
+    ("ticket_service_payments", "reservation_id"),
 )
 """Table and columns. Any valid index that begins with the columns serves, whatever its name: a
 second one would cost every write."""

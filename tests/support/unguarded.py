@@ -68,6 +68,8 @@ match os.environ["UNGUARDED"]:
         expiry.END_HOLDS = Script(end_holds=expiry._END.replace("FOR UPDATE SKIP LOCKED", ""))
     case "paid reservation":
         payments.RECORD_PAYMENT = without(payments.RECORD_PAYMENT, "lock_paid_reservation")
+    case "refunded reservation":
+        payments.RECORD_REFUND = without(payments.RECORD_REFUND, "lock_paid_reservation")
     case guard:
         raise ValueError(guard)
 

@@ -23,7 +23,11 @@ SERVICE: list[dict[str, list[str]]] = [{"service": []}]
 @blueprint.arguments(PaymentNotice())
 @blueprint.response(200, PaymentAnswer)
 def record_payment(body: dict[str, Any], reservation_id: str) -> Response:
-    """Tell that a reservation was paid for, or that its payment failed"""
+    """Tell that a reservation was paid for, that its payment failed, or was refunded
+
+    409 `RESERVATION_EXPIRED` with `details.refund`: the payment came too late and must be given
+    back, and so must that of a reservation which its buyer cancelled. Then tell `refunded`.
+    """
     payment = Payment(body["paymentId"], body["status"], body["paymentMethod"])
     return done("PAYMENT_NOTED", services().payments.record(reservation_id, payment))
 

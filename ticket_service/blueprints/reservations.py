@@ -63,6 +63,11 @@ def get_reservation(user_id: str, reservation_id: str) -> Response:
 @blueprint.doc(security=BEARER)
 @blueprint.response(200, CancelAnswer)
 def cancel_reservation(user_id: str, reservation_id: str) -> Response:
-    """Cancel a reservation, paid or not"""
-    services().reservations.cancel(user_id, reservation_id)
-    return done("RESERVATION_CANCELLED", {"id": reservation_id, "status": "cancelled"})
+    """Cancel a reservation, paid or not
+
+    The payment of a paid one will be refunded: its `payment_status` stays `completed` until that is
+    done, then it is `refunded`.
+    """
+    refund_due = services().reservations.cancel(user_id, reservation_id)
+    message = "CANCELLED_AND_REFUND_DUE" if refund_due else "RESERVATION_CANCELLED"
+    return done(message, {"id": reservation_id, "status": "cancelled"})

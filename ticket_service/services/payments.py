@@ -2,7 +2,7 @@
 
 In one transaction: the payment is remembered, and the reservation confirmed or given back. A
 payment for a hold that is over gets the same seats and tickets if all are still free; else it is
-remembered as one to be given back.
+remembered as one to be given back (refunds.py).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from ticket_service import metrics
 from ticket_service.errors import PaymentReused, RefundDue, ReservationNotFound
 from ticket_service.realtime.announcer import Announcer
+from ticket_service.services.refunds import NOTE_REFUND, unnamed
 from ticket_service.services.reservations import event_of
 from ticket_service.stores.postgres import Postgres, Script
 from ticket_service.stores.versions import Versions
@@ -32,7 +33,7 @@ _LOCK_SEATS = """
     ORDER BY s.id FOR UPDATE OF s
 """
 
-_DECIDE = """
+_DECIDE = f"""
     WITH types AS MATERIALIZED (
         SELECT t.id, t.available_quantity FROM ticket_types t
         WHERE t.id IN (SELECT ticket_type_id FROM reservation_items
@@ -56,6 +57,10 @@ _DECIDE = """
         SELECT verdict, reservation_id, status FROM ticket_service_payments
         WHERE payment_id = %(payment_id)s::text
     ),
+    refund AS (
+        SELECT id FROM ticket_service_payments
+        WHERE payment_id = {unnamed("(%(reservation_id)s::uuid)::text")} AND status = 'cancelled'
+    ),
     verdict AS (
         SELECT CASE
             WHEN EXISTS (SELECT FROM earlier
@@ -63,12 +68,15 @@ _DECIDE = """
             WHEN EXISTS (SELECT FROM earlier WHERE status = %(status)s::text) THEN 'REPEATED'
             WHEN %(status)s::text = 'failed' THEN
                 CASE WHEN r.status = 'pending' THEN 'FREED' ELSE 'NOTED' END
+            WHEN EXISTS (SELECT FROM earlier WHERE status = 'refunded') THEN 'NOTED'
+            WHEN EXISTS (SELECT FROM refund) THEN 'ADOPTED'
             WHEN r.status = 'pending' THEN 'CONFIRMED'
             WHEN r.status = 'confirmed' AND r.payment_status <> 'completed' THEN 'CONFIRMED'
             WHEN r.status = 'confirmed' AND NOT EXISTS (
                 SELECT FROM ticket_service_payments
                 WHERE reservation_id = r.id AND status = 'completed') THEN 'ADOPTED'
-            WHEN r.status IN ('expired', 'cancelled') AND r.payment_status <> 'refunded'
+            WHEN r.status IN ('expired', 'cancelled')
+                AND r.payment_status NOT IN ('completed', 'refunded')
                 AND NOT EXISTS (SELECT FROM events e
                                 WHERE e.id = r.event_id AND e.status = 'cancelled')
                 AND NOT EXISTS (SELECT FROM reservation_items i WHERE i.reservation_id = r.id
@@ -89,6 +97,11 @@ _DECIDE = """
                r.total_amount, verdict.code
         FROM verdict, reservation r
         WHERE verdict.code NOT IN ('REUSED', 'REPEATED')
+    ),
+    named AS (
+        UPDATE ticket_service_payments due SET payment_id = %(payment_id)s::text
+        FROM verdict, refund
+        WHERE due.id = refund.id AND verdict.code = 'ADOPTED'
     ),
     changed AS (
         UPDATE reservations r SET
@@ -129,13 +142,18 @@ RECORD_PAYMENT = Script(
 )
 
 
+RECORD_REFUND = Script(
+    lock_payment=_LOCK_PAYMENT, lock_paid_reservation=_LOCK_RESERVATION, record_refund=NOTE_REFUND
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Payment:
     """What the Payment Service says."""
 
     payment_id: str
     status: str
-    """`completed` or `failed`."""
+    """`completed`, `failed` or `refunded`."""
     method: str | None
 
 
@@ -165,7 +183,7 @@ class Payments:
         self._announcer = announcer
 
     def record(self, reservation_id: str, payment: Payment) -> dict[str, Any]:
-        """Confirm the reservation, or give it back; said again, it changes nothing.
+        """Confirm the reservation, give it back, or note its refund; said again, nothing changes.
 
         Raises ReservationNotFound, PaymentReused, RefundDue (which is remembered),
         ServiceUnavailable.
@@ -183,7 +201,7 @@ class Payments:
 
     def _note(self, reservation_id: str, payment: Payment) -> _Noted:
         rows = self._postgres.transaction(
-            RECORD_PAYMENT,
+            RECORD_REFUND if payment.status == "refunded" else RECORD_PAYMENT,
             {
                 "reservation_id": reservation_id,
                 "payment_id": payment.payment_id,

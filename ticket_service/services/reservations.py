@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from ticket_service import metrics
 from ticket_service.errors import AlreadyCancelled, ReservationExpired, ReservationNotFound
 from ticket_service.realtime.announcer import Announcer
+from ticket_service.services.refunds import REFUND_OF_CANCELLED
 from ticket_service.services.sql import ended, iso, status
 from ticket_service.stores.postgres import Postgres, Script
 from ticket_service.stores.versions import Versions
@@ -110,13 +112,12 @@ _GIVE_BACK = f"""
     ),
     cancelled AS (
         UPDATE reservations r
-        SET status = 'cancelled', expires_at = r.created_at,
-            payment_status = CASE r.payment_status WHEN 'completed' THEN 'refunded'
-                                                   ELSE r.payment_status END
+        SET status = 'cancelled', expires_at = r.created_at
         FROM verdict
         WHERE r.id = verdict.id AND verdict.code = 'ACCEPTED'
-        RETURNING r.id
+        RETURNING r.id, r.payment_status, r.payment_method, r.total_amount
     ),
+    {REFUND_OF_CANCELLED},
     seats_back AS (
         UPDATE seats s SET status = 'available'
         FROM cancelled JOIN reservation_items i ON i.reservation_id = cancelled.id
@@ -136,7 +137,8 @@ _GIVE_BACK = f"""
            ARRAY(SELECT i.seat_id::text FROM reservation_items i
                  WHERE i.reservation_id = verdict.id AND i.seat_id IS NOT NULL),
            EXISTS (SELECT FROM reservation_items i
-                   WHERE i.reservation_id = verdict.id AND i.ticket_type_id IS NOT NULL)
+                   WHERE i.reservation_id = verdict.id AND i.ticket_type_id IS NOT NULL),
+           EXISTS (SELECT FROM refund)
     FROM verdict
 """
 
@@ -187,30 +189,33 @@ class Reservations:
         """One reservation of the buyer with its seats. Raises ReservationNotFound."""
         return self._json(_WITH_SEATS, buyer_id=buyer_id, reservation_id=reservation_id)
 
-    def cancel(self, buyer_id: str, reservation_id: str) -> None:
-        """Give back what the reservation has, exactly once; a paid one becomes refunded.
+    def cancel(self, buyer_id: str, reservation_id: str) -> bool:
+        """Give back what the reservation has, exactly once; whether its payment is to be refunded.
 
         Raises ReservationNotFound, AlreadyCancelled, ReservationExpired.
         """
         event_id = event_of(self._postgres, reservation_id)
         with self._versions.changing(event_id):
-            seat_ids, has_tickets = self._give_back(buyer_id, reservation_id)
+            seat_ids, has_tickets, refund_due = self._give_back(buyer_id, reservation_id)
+        if refund_due:
+            metrics.REFUNDS_DUE.inc()
         if event_id is not None:
             self._announcer.inventory_changed(event_id, seat_ids, "available", stock=has_tickets)
+        return refund_due
 
-    def _give_back(self, buyer_id: str, reservation_id: str) -> tuple[list[str], bool]:
-        """Its seats, and whether it has tickets."""
+    def _give_back(self, buyer_id: str, reservation_id: str) -> tuple[list[str], bool, bool]:
+        """Its seats, whether it has tickets, and whether a refund is due."""
         rows = self._postgres.transaction(
             CANCEL, {"buyer_id": buyer_id, "reservation_id": reservation_id}
         )
         if not rows:
             raise ReservationNotFound
-        [(verdict, seat_ids, has_tickets)] = rows
+        [(verdict, seat_ids, has_tickets, refund_due)] = rows
         if verdict == "ALREADY_CANCELLED":
             raise AlreadyCancelled
         if verdict == "RESERVATION_EXPIRED":
             raise ReservationExpired
-        return seat_ids, has_tickets
+        return seat_ids, has_tickets, refund_due
 
     def _json(self, query: Script, **parameters: str | int) -> bytes:
         rows = self._postgres.transaction(query, parameters)

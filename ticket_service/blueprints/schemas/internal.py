@@ -9,7 +9,9 @@ from ticket_service.blueprints.schemas.reservations import PAYMENT_STATUSES, RES
 
 
 class PaymentNotice(Schema):
-    status = fields.String(required=True, validate=validate.OneOf(["completed", "failed"]))
+    status = fields.String(
+        required=True, validate=validate.OneOf(["completed", "failed", "refunded"])
+    )
     paymentMethod = Text(load_default=None, allow_none=True, validate=validate.Length(max=50))
     paymentId = Text(
         required=True,
