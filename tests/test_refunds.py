@@ -4,7 +4,9 @@ import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from psycopg2.extensions import connection as Connection
@@ -14,9 +16,9 @@ from tests.conftest import balanced, migrated_database
 from tests.support.buyers import at_once, token_for
 from tests.support.factories import Event, one, section, ticket
 from tests.support.internal import TOKEN, metric, tell_payment
-from tests.support.others import pay
+from tests.support.others import end, pay
 from tests.support.service import Response, Service, run_service
-from tests.support.wire import check_error
+from tests.support.wire import check_error, is_korean
 from tests.test_degradation import eventually, row_locked
 from tests.test_payments import check_refund, run_out, verdicts
 
@@ -30,7 +32,10 @@ MakeEvent = Callable[..., Event]
 
 @pytest.fixture(scope="module")
 def database_url(servers: Servers) -> Iterator[str]:
+    """A database in which an event may have no date, as in an installation that allows it."""
     with migrated_database(servers.database_url) as url:
+        with balanced(url) as connection, connection.cursor() as cursor:
+            cursor.execute("ALTER TABLE events ALTER event_date DROP NOT NULL")
         yield url
 
 
@@ -116,6 +121,15 @@ def write_refunded(database: Connection, reservation: Reservation) -> None:
         )
 
 
+def move_event(database: Connection, event: Event, date: Any) -> None:
+    with database.cursor() as cursor:
+        cursor.execute("UPDATE events SET event_date = %s WHERE id = %s", (date, event.id))
+
+
+def now() -> datetime:
+    return datetime.now(UTC).replace(tzinfo=None)
+
+
 # Cancelling
 
 
@@ -184,6 +198,41 @@ def test_a_written_payment_may_be_told_of_by_its_refund(database: Connection, ho
     assert due(database, hold) == []
     check_told(hold.tell("completed"), hold, "cancelled", "refunded")
     assert due(database, hold) == []
+
+
+@pytest.mark.parametrize("paid", [False, True], ids=["unpaid", "paid"])
+def test_nothing_is_cancelled_once_the_event_has_begun(
+    event: Event, database: Connection, hold: Reservation, paid: bool
+):
+    if paid:
+        assert hold.tell("completed").status == 200
+    before = hold.shown()
+    move_event(database, event, now() - timedelta(seconds=1))
+    refused = hold.cancel()
+    assert is_korean(check_error(refused, 409, "CANCELLATION_CLOSED")["error"])
+    english = check_error(hold.cancel("en"), 409, "CANCELLATION_CLOSED")["error"]
+    assert "begun" in english
+    assert hold.shown() == before
+    assert due(database, hold) == []
+    move_event(database, event, now() + timedelta(minutes=1))
+    assert hold.cancel().status == 200
+    move_event(database, event, now() - timedelta(seconds=1))
+    check_error(hold.cancel(), 409, "ALREADY_CANCELLED")
+
+
+def test_an_event_without_a_date_has_not_begun(
+    event: Event, database: Connection, hold: Reservation
+):
+    move_event(database, event, None)
+    assert hold.cancel().status == 200
+
+
+def test_what_is_over_is_over_whether_the_event_has_begun_or_not(
+    event: Event, database: Connection, hold: Reservation
+):
+    end(database, hold.id)
+    move_event(database, event, now() - timedelta(seconds=1))
+    check_error(hold.cancel(), 409, "RESERVATION_EXPIRED")
 
 
 # Telling of refunds

@@ -157,6 +157,12 @@ class AlreadyCancelled(ServiceError):
     code = "ALREADY_CANCELLED"
 
 
+class CancellationClosed(ServiceError):
+    """The event has begun."""
+
+    code = "CANCELLATION_CLOSED"
+
+
 class ServiceUnavailable(ServiceError):
     """A dependency is gone or slow, or all its connections are busy. Nothing was changed, or —
     where the connection broke during the commit — it is not known; an Idempotency-Key tells."""

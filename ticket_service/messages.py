@@ -89,6 +89,10 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "This payment was made for another reservation.",
     ),
     "ALREADY_CANCELLED": ("이미 취소된 예매입니다.", "This reservation is already cancelled."),
+    "CANCELLATION_CLOSED": (
+        "공연이 시작된 후에는 예매를 취소할 수 없습니다.",
+        "A reservation cannot be cancelled any more once the event has begun.",
+    ),
     "SERVICE_UNAVAILABLE": (
         "지금은 요청이 많습니다. 잠시 후 다시 시도해 주세요.",
         "The service is busy. Please try again in a moment.",

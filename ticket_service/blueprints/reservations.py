@@ -65,8 +65,8 @@ def get_reservation(user_id: str, reservation_id: str) -> Response:
 def cancel_reservation(user_id: str, reservation_id: str) -> Response:
     """Cancel a reservation, paid or not
 
-    The payment of a paid one will be refunded: its `payment_status` stays `completed` until that is
-    done, then it is `refunded`.
+    Until the event begins; then 409 `CANCELLATION_CLOSED`. The payment of a paid one will be
+    refunded: its `payment_status` stays `completed` until that is done, then it is `refunded`.
     """
     refund_due = services().reservations.cancel(user_id, reservation_id)
     message = "CANCELLED_AND_REFUND_DUE" if refund_due else "RESERVATION_CANCELLED"

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from ticket_service import metrics
-from ticket_service.errors import AlreadyCancelled, ReservationExpired, ReservationNotFound
+from ticket_service.errors import (
+    AlreadyCancelled,
+    CancellationClosed,
+    ReservationExpired,
+    ReservationNotFound,
+)
 from ticket_service.realtime.announcer import Announcer
 from ticket_service.services.refunds import REFUND_OF_CANCELLED
-from ticket_service.services.sql import ended, iso, status
+from ticket_service.services.sql import NOW, ended, iso, status
 from ticket_service.stores.postgres import Postgres, Script
 from ticket_service.stores.versions import Versions
 
@@ -105,9 +110,10 @@ _GIVE_BACK = f"""
         SELECT r.id, r.event_id, CASE
             WHEN r.status = 'cancelled' THEN 'ALREADY_CANCELLED'
             WHEN r.status = 'expired' OR {ended("r")} THEN 'RESERVATION_EXPIRED'
+            WHEN e.event_date <= {NOW} THEN 'CANCELLATION_CLOSED'
             ELSE 'ACCEPTED'
         END AS code
-        FROM reservations r
+        FROM reservations r LEFT JOIN events e ON e.id = r.event_id
         WHERE r.id = %(reservation_id)s AND r.user_id = %(buyer_id)s
     ),
     cancelled AS (
@@ -192,7 +198,7 @@ class Reservations:
     def cancel(self, buyer_id: str, reservation_id: str) -> bool:
         """Give back what the reservation has, exactly once; whether its payment is to be refunded.
 
-        Raises ReservationNotFound, AlreadyCancelled, ReservationExpired.
+        Raises ReservationNotFound, AlreadyCancelled, ReservationExpired, CancellationClosed.
         """
         event_id = event_of(self._postgres, reservation_id)
         with self._versions.changing(event_id):
@@ -215,6 +221,8 @@ class Reservations:
             raise AlreadyCancelled
         if verdict == "RESERVATION_EXPIRED":
             raise ReservationExpired
+        if verdict == "CANCELLATION_CLOSED":
+            raise CancellationClosed
         return seat_ids, has_tickets, refund_due
 
     def _json(self, query: Script, **parameters: str | int) -> bytes:
