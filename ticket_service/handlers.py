@@ -87,11 +87,14 @@ class Handlers:
         gevent.spawn(self._restore, sid)  # after the connection is confirmed
 
     def disconnect(self, reason: str) -> None:
-        """Forget a socket. Its session stays, and its place in line, for a while."""
+        """Forget a socket. Its session stays, and its place in line, for a while.
+
+        Never waits: whoever sends to a socket that does not read may be the one who closes it.
+        """
         client = self._rooms.clients.get(_sid())
         self._rooms.gone(_sid())
         if client is not None:
-            self._remember(client, kept=client.rooms)
+            gevent.spawn(self._remember, client, kept=client.rooms)
 
     def join_event(self, sid: str, payload: dict[str, Any]) -> dict[str, Any]:
         """Be told of an event's stock and people; the answer has both as they are now."""

@@ -71,10 +71,10 @@ class Announcer:
             self.here(events.queue_entry_allowed(event_id, user_id))
 
     def here(self, told: Told, *, skip: str | None = None) -> None:
-        """Tell those of this instance, under the event's name and its alias; may take long."""
-        self._rooms.send(told, skip=skip)
-        if self._aliases and told.name in ALIASES:
-            self._rooms.send(told._replace(name=ALIASES[told.name]))
+        """Tell those of this instance, under the event's name and its alias. Others may have their
+        turn meanwhile."""
+        alias = ALIASES.get(told.name) if self._aliases else None
+        self._rooms.send(told, skip=skip, alias=alias)
 
     def _changed(self, event_id: str) -> None:
         for hear in self.on_change:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -14,6 +15,12 @@ class Told(NamedTuple):
     name: str
     room: str
     payload: dict[str, Any]
+
+    def subject(self) -> Hashable:
+        """What it is news of: of all that is said of the same, only the latest matters."""
+        if "seatId" in self.payload:
+            return str(self.payload["seatId"])  # whether it was taken or given back
+        return self.name, *(self.payload.get(of) for of in ("eventId", "ticketTypeId", "holder"))
 
 
 def person(user_id: str) -> str:
@@ -80,7 +87,7 @@ def seat_changed(event_id: str, seat_id: str, status: str) -> Told:
 def seat_update(event_id: str, holder: str, chosen: list[str]) -> Told:
     """What someone has chosen and not yet taken; `holder` stands for him in this event."""
     payload = {"eventId": event_id, "holder": holder, "seats": chosen}
-    return Told("seat-update", seats(event_id), payload)
+    return Told(SEAT_UPDATE, seats(event_id), payload)
 
 
 def ticket_updated(event_id: str, ticket_type_id: str, available: int, total: int) -> Told:
@@ -106,6 +113,8 @@ def session_restored(sid: str, rooms: list[str], chosen: list[str]) -> Told:
     }
     return Told("session-restored", sid, payload)
 
+
+SEAT_UPDATE = "seat-update"
 
 ALIASES = {"seat-locked": "seat-selected", "seat-released": "seats-released"}
 """The names under which today's browser code listens."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -23,13 +24,13 @@ MOST_ROOMS = 12
 """Rooms that one socket may be in: three of each of four events."""
 
 TURN = 200
-"""Sockets that are sent to before others get their turn."""
+"""Sockets that are sent to, or events that are sent, before others get their turn."""
 
 MOST_QUEUED = 1_000
 """Packets that wait for a polling client; then it is dropped."""
 
-MOST_WAITING = 1_000
-"""Events that wait for those before them; then whoever sends another waits as well."""
+MAX_WAITING = 1_000
+"""Events that wait for a room; of what is sent then, only the latest of each subject waits."""
 
 LARGEST_WRITE = 32 * 1024
 """Bytes that go to a socket at once, unless one event is larger; the kernel keeps more."""
@@ -59,12 +60,13 @@ class Client:
 
 
 class _Event(NamedTuple):
-    """What is to be said: as a packet to those who poll, as a frame to the others."""
+    """What is to be said."""
 
-    room: str
     skip: str | None
-    packet: Packet
-    frame: bytes
+    texts: list[bytes]
+    """A message of Engine.IO under each name."""
+    frames: bytes
+    """All of them, for WebSockets."""
 
 
 class Gone(Exception):
@@ -78,8 +80,9 @@ class Rooms(Manager):  # type: ignore[misc] # python-socketio has no types
         super().__init__()
         self.clients: dict[str, Client] = {}
         self._joined: Counter[str] = Counter()
-        self._outbox: list[_Event] = []
-        self._sender: Any = None
+        self._outboxes: dict[str, dict[Hashable, _Event]] = {}
+        """What waits, by room; a room that is in it has a greenlet that sends."""
+        self._numbers = itertools.count(1)
 
     def arrived(self, sid: str, client: Client) -> None:
         """Remember whose socket this is, so that it hears what is for this person only."""
@@ -175,59 +178,75 @@ class Rooms(Manager):  # type: ignore[misc] # python-socketio has no types
         """The sockets whose token has ended."""
         return [sid for sid, client in self.clients.items() if client.expires_at <= now]
 
-    def send(self, told: Told, *, skip: str | None = None) -> None:
-        """Send an event to everyone in a room of this instance, but to the socket `skip`.
+    def send(self, told: Told, *, skip: str | None = None, alias: str | None = None) -> None:
+        """Send an event to everyone in a room of this instance, but to the socket `skip`; also
+        under another name, if it has one.
 
-        All arrive in order. What is sent while a large room still hears of something else waits,
-        and then goes out together, with one write for each socket. Waits itself only when very
-        much is waiting.
+        What is sent to a room arrives in order. What is sent while a large room still hears of
+        something else waits, and then goes out together, with one write for each socket. Never
+        waits for that, but others may have their turn meanwhile.
         """
-        text = "2" + orjson.dumps([told.name, told.payload]).decode()  # 2: an event (Socket.IO)
-        frame = text_frame(b"4" + text.encode())  # 4: a message (Engine.IO)
-        self._outbox.append(_Event(told.room, skip, Packet(MESSAGE, text), frame))
-        if not self._sender:
-            self._sender = gevent.spawn(self._send_outbox)
-        elif len(self._outbox) >= MOST_WAITING:
-            self._sender.join()
+        names = (told.name, alias) if alias else (told.name,)
+        # 4: a message (Engine.IO); 2: an event (Socket.IO)
+        texts = [b"42" + orjson.dumps([name, told.payload]) for name in names]
+        event = _Event(skip, texts, b"".join(map(text_frame, texts)))
+        outbox = self._outboxes.get(told.room)
+        if outbox is None:
+            outbox = self._outboxes[told.room] = {}
+            gevent.spawn(self._send_outbox, told.room)
+        number = next(self._numbers)
+        outbox[number if len(outbox) < MAX_WAITING else told.subject()] = event
+        if number % TURN == 0:
+            gevent.sleep(0)
 
-    def _send_outbox(self) -> None:
-        while self._outbox:
-            waiting, self._outbox = self._outbox, []
-            for batch in _batches(waiting):
+    def _send_outbox(self, room: str) -> None:
+        while waiting := self._outboxes[room]:
+            self._outboxes[room] = {}
+            for batch in _batches(waiting.values()):
                 try:
-                    self._send(batch)
+                    self._send(room, batch)
                 except Exception:
-                    log.exception("not sent", extra={"room": batch[0].room})
+                    log.exception("not sent", extra={"room": room})
+        del self._outboxes[room]
 
-    def _send(self, batch: list[_Event]) -> None:
+    def _send(self, room: str, batch: list[_Event]) -> None:
         """Send to each socket; in a large room others have their turn in between."""
-        room, skip, _, _ = batch[0]
-        frames = b"".join(event.frame for event in batch)
+        frames = b"".join(event.frames for event in batch)
+        skipping = {event.skip for event in batch}
         sockets = self.server.eio.sockets
         members = list(self.rooms.get(NAMESPACE, {}).get(room, {}).items())
         for number, (sid, engine_sid) in enumerate(members, start=1):
             socket = sockets.get(engine_sid)
-            if socket is not None and not socket.closed and sid != skip:
-                if socket.websocket is not None:
-                    socket.websocket.push(frames)
-                elif socket.queue.qsize() < MOST_QUEUED:
-                    for event in batch:
-                        socket.send(event.packet)
-                else:
-                    socket.close(wait=False, abort=True)
+            if socket is not None and not socket.closed:
+                if sid not in skipping:
+                    _push(socket, batch, frames)
+                elif heard := [event for event in batch if event.skip != sid]:
+                    _push(socket, heard, b"".join(event.frames for event in heard))
             if number % TURN == 0:
                 gevent.sleep(0)
 
 
+def _push(socket: Any, events: list[_Event], frames: bytes) -> None:
+    """Send to one socket, without waiting; one that polls and never comes is closed."""
+    if socket.websocket is not None:
+        socket.websocket.push(frames)
+    elif socket.queue.qsize() < MOST_QUEUED:
+        for text in (text for event in events for text in event.texts):
+            if not socket.closed:  # by sending the one before, to a client that no longer polls
+                socket.send(Packet(MESSAGE, text[1:].decode()))
+    else:
+        socket.close(wait=False, abort=True)
+
+
 def _batches(events: Iterable[_Event]) -> Iterator[list[_Event]]:
-    """What may go out together: neighbours to the same sockets, up to LARGEST_WRITE bytes."""
+    """What may go out together: neighbours, up to LARGEST_WRITE bytes."""
     batch: list[_Event] = []
     size = 0
     for event in events:
-        size += len(event.frame)
-        if batch and (size > LARGEST_WRITE or event[:2] != batch[0][:2]):
+        size += len(event.frames)
+        if batch and size > LARGEST_WRITE:
             yield batch
-            batch, size = [], len(event.frame)
+            batch, size = [], len(event.frames)
         batch.append(event)
     if batch:
         yield batch
