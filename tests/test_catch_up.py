@@ -65,7 +65,8 @@ def test_a_socket_that_reconnects_elsewhere_is_in_its_rooms_again(
         client.join("join-event", event)
         client.join("join-queue", event)
         client.join("join-seat-selection", event)
-        client.emit("seat-selection-changed", {"eventId": event.id, "seats": ["a", "b"]})
+        chosen = event.seat_ids[2:4]
+        client.emit("seat-selection-changed", {"eventId": event.id, "seats": chosen})
         assert client.heard("session-restored") == []
         before = len(client.log)
         balancer.upstream = ("127.0.0.1", fresh.port)
@@ -76,7 +77,7 @@ def test_a_socket_that_reconnects_elsewhere_is_in_its_rooms_again(
                 "eventId": event.id,
                 "queueEventId": event.id,
                 "seatEventId": event.id,
-                "selectedSeats": ["a", "b"],
+                "selectedSeats": chosen,
             }
         ]
         assert hold(service, event, 0, token_for()).status == 201

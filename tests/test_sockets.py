@@ -200,28 +200,31 @@ def test_seat_selection_changed_reaches_the_others_and_never_the_sender(
         near.wait("seat-update", lambda told: told["seats"] == []).payload["holder"]
         == (first.payload["holder"])
     )
-    tabs[0].emit("seat-selection-changed", {"eventId": another.id, "seats": ["x"]})
+    there, mine = another.seat_ids[:1], event.seat_ids[2:3]
+    tabs[0].emit("seat-selection-changed", {"eventId": another.id, "seats": there})
     elsewhere = near.wait("seat-update", lambda told: told["eventId"] == another.id)
     assert elsewhere.payload["holder"] != first.payload["holder"]
-    near.emit("seat-selection-changed", {"eventId": event.id, "seats": ["y"]})
-    mine = tabs[0].wait("seat-update", lambda told: told["seats"] == ["y"]).payload
-    assert mine["holder"] != first.payload["holder"]
+    near.emit("seat-selection-changed", {"eventId": event.id, "seats": mine})
+    theirs = tabs[0].wait("seat-update", lambda told: told["seats"] == mine).payload
+    assert theirs["holder"] != first.payload["holder"]
     # tabs[0] heard the other tab, and the other person, but not itself.
-    assert [told["seats"] for told in tabs[0].payloads("seat-update")] == [[], ["y"]]
+    assert [told["seats"] for told in tabs[0].payloads("seat-update")] == [[], mine]
     assert user_of(token) not in json.dumps([heard.args for heard in near.heard()])
 
 
 def test_only_who_chooses_seats_of_an_event_says_what_he_chooses(near, browser, service, event):
     watches = browser.connect(service.url)
     watches.join("join-seat-selection", event)
-    refused = near.emit("seat-selection-changed", {"eventId": event.id, "seats": ["a"]})
+    chosen = event.seat_ids[:1]
+    refused = near.emit("seat-selection-changed", {"eventId": event.id, "seats": chosen})
     assert refused.keys() == {"success", "error", "message", "code"}
     assert (refused["success"], refused["code"]) == (False, "VALIDATION_ERROR")
     assert is_korean(refused["error"])
     near.join("join-seat-selection", event)
-    near.emit("seat-selection-changed", {"eventId": event.id, "seats": ["b"]})
+    chosen = event.seat_ids[1:2]
+    near.emit("seat-selection-changed", {"eventId": event.id, "seats": chosen})
     watches.wait("seat-update")
-    assert [told["seats"] for told in watches.payloads("seat-update")] == [["b"]]
+    assert [told["seats"] for told in watches.payloads("seat-update")] == [chosen]
 
 
 # --- What clients are told ---

@@ -50,6 +50,7 @@ class Handlers:
 
     def __init__(self, services: Services, secret: str) -> None:
         self._events = services.events
+        self._event_seats = services.event_seats
         self._waiting_room = services.waiting_room
         self._watches = services.watches
         self._presence = services.presence
@@ -147,11 +148,12 @@ class Handlers:
         client = self._rooms.client(sid)
         if events.seats(event_id) not in client.rooms:
             raise NotInRoom
+        self._event_seats.check_choice(event_id, chosen)
+        self._remember(client, chosen=chosen)
         holder = hashlib.blake2b(
             f"{event_id}:{client.user_id}".encode(), digest_size=8, key=self._secret
         )
         self._announcer.seat_update(event_id, holder.hexdigest(), chosen, sender=sid)
-        self._remember(client, chosen=chosen)
         return {}
 
     def acknowledged(self, schema: Schema, handle: Handle) -> Callable[..., dict[str, Any]]:

@@ -1,7 +1,7 @@
 -- Change and read where a person was last.
 --
 -- KEYS[1]  rooms   sorted set: the rooms, by when they were joined (ms)
--- KEYS[2]  chosen  the seats that were chosen, as JSON
+-- KEYS[2]  choice  the seats that were chosen, as JSON; only ids that were checked
 -- ARGV[1]  the time, ms: only to put the rooms in order
 -- ARGV[2]  time to live, s
 -- ARGV[3]  how many rooms are kept at most
@@ -13,7 +13,7 @@
 --
 -- Atomic because a person may have several sockets, on several instances.
 
-local ROOMS, CHOSEN, TTL = KEYS[1], KEYS[2], ARGV[2]
+local ROOMS, CHOICE, TTL = KEYS[1], KEYS[2], ARGV[2]
 
 for position = 7, #ARGV do
     if ARGV[6] == '1' or not redis.call('ZSCORE', ROOMS, ARGV[position]) then
@@ -24,9 +24,9 @@ if ARGV[5] ~= '' then
     redis.call('ZREM', ROOMS, ARGV[5])
 end
 if ARGV[4] ~= '' then
-    redis.call('SET', CHOSEN, ARGV[4])
+    redis.call('SET', CHOICE, ARGV[4])
 end
 redis.call('ZREMRANGEBYRANK', ROOMS, 0, -1 - ARGV[3])
 redis.call('EXPIRE', ROOMS, TTL)
-redis.call('EXPIRE', CHOSEN, TTL)
-return {redis.call('GET', CHOSEN), redis.call('ZRANGE', ROOMS, 0, -1)}
+redis.call('EXPIRE', CHOICE, TTL)
+return {redis.call('GET', CHOICE), redis.call('ZRANGE', ROOMS, 0, -1)}

@@ -10,7 +10,8 @@ from typing import Any
 
 from ticket_service.realtime import events
 from ticket_service.realtime.bus import Bus
-from ticket_service.realtime.events import ALIASES, Told
+from ticket_service.realtime.choices import Choices
+from ticket_service.realtime.events import ALIASES, SEAT_UPDATE, Told
 from ticket_service.realtime.rooms import Rooms
 
 
@@ -20,6 +21,7 @@ class Announcer:
     def __init__(self, bus: Bus, rooms: Rooms, *, aliases: bool) -> None:
         self._bus = bus
         self._rooms = rooms
+        self._choices = Choices(rooms)
         self._aliases = aliases
         self.on_change: list[Callable[[str], None]] = []
         """Called with the id of each event whose seats or stock this instance sees changed."""
@@ -62,7 +64,8 @@ class Announcer:
         self._tell(events.room_info(event_id, people))
 
     def seat_update(self, event_id: str, holder: str, chosen: list[str], *, sender: str) -> None:
-        """Tell those who choose seats what someone else, at the socket `sender`, has chosen."""
+        """Tell those who choose seats what someone else, at the socket `sender`, has chosen; the
+        caller has checked that these are seats of the event."""
         self._tell(events.seat_update(event_id, holder, chosen), skip=sender)
 
     def entry_allowed(self, event_id: str, user_id: str) -> None:
@@ -84,8 +87,10 @@ class Announcer:
         self._bus.publish("tell", name=told.name, room=told.room, payload=told.payload, skip=skip)
 
     def _heard(self, message: dict[str, Any]) -> None:
-        if self._rooms.occupied(message["room"]):
-            told = Told(message["name"], message["room"], message["payload"])
+        told = Told(message["name"], message["room"], message["payload"])
+        if told.name == SEAT_UPDATE:
+            self._choices.tell(told, message["skip"])
+        elif self._rooms.occupied(told.room):
             self.here(told, skip=message["skip"])
 
     def _admitted(self, message: dict[str, Any]) -> None:

@@ -13,6 +13,7 @@ from ticket_service.services.admissions import Admissions
 from ticket_service.services.audit import Audit
 from ticket_service.services.catalogue import Catalogue
 from ticket_service.services.event_info import EventInfos
+from ticket_service.services.event_seats import EventSeats
 from ticket_service.services.event_status import EventStatus
 from ticket_service.services.expiry import Expiry
 from ticket_service.services.health import Health
@@ -45,6 +46,7 @@ class Services:
     """All services of one instance, on one pool each of PostgreSQL and Redis."""
 
     events: EventInfos
+    event_seats: EventSeats
     catalogue: Catalogue
     seat_maps: SeatMaps
     seats: Seats
@@ -100,6 +102,7 @@ class Services:
         )
         return cls(
             events=events,
+            event_seats=EventSeats(postgres, max_chosen=settings.max_seats_per_reservation),
             catalogue=Catalogue(postgres, documents),
             seat_maps=SeatMaps(postgres, documents),
             seats=Seats(postgres, waiting_room, SeatLocks(redis), announcer, rules),

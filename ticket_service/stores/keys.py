@@ -42,5 +42,5 @@ def watch(event_id: str) -> str:
 
 
 def session(user_id: str) -> list[str]:
-    """The rooms in which a person was last, and the seats that he had chosen."""
-    return [f"ticket:{{{user_id}}}:session:{part}" for part in ("rooms", "chosen")]
+    """The rooms in which a person was last, and the seats that they had chosen."""
+    return [f"ticket:{{{user_id}}}:session:{part}" for part in ("rooms", "choice")]

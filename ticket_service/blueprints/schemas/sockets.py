@@ -19,8 +19,4 @@ class JoinSeats(OfEvent):
 
 
 class SeatSelection(OfEvent):
-    seats = fields.List(
-        fields.String(validate=validate.Length(min=1, max=64)),
-        required=True,
-        validate=validate.Length(max=100),
-    )
+    seats = fields.List(Id(), required=True, validate=validate.Length(max=100))

@@ -1,0 +1,93 @@
+"""Which seats an event has: to tell an id of one of them from any other text."""
+
+from __future__ import annotations
+
+import time
+from bisect import bisect_left
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import NamedTuple
+
+from cachetools import LRUCache
+
+from ticket_service.errors import InvalidInput
+from ticket_service.stores.coalescer import Coalescer
+from ticket_service.stores.postgres import Postgres, Script
+
+MAX_BYTES = 16_000_000
+"""What is kept of all events together: a million seats. Larger events are read each time."""
+
+ENTRY_BYTES = 500
+"""What an event costs beside its seats."""
+
+MAX_AGE = 5.0
+"""Seconds after which an id that is not known has the seats read again: another program may have
+added some. Ids that are known are good for as long as they are kept: seats go with their event."""
+
+_ID_BYTES = 16
+
+# One value, in the order of the bytes: no loop over tens of thousands of rows here.
+_SEAT_IDS = Script(
+    event_seats="""
+    SELECT coalesce(string_agg(uuid_send(id), ''::bytea ORDER BY id), ''::bytea)
+    FROM seats WHERE event_id = %(event_id)s
+"""
+)
+
+
+class _Seats(NamedTuple):
+    """The seats of an event."""
+
+    ids: bytes
+    """All of them, one after the other, sorted."""
+    read_at: float
+
+    def has(self, seat_id: str) -> bool:
+        wanted = bytes.fromhex(seat_id.replace("-", ""))
+        position = bisect_left(range(len(self.ids) // _ID_BYTES), wanted, key=self._at)
+        return self._at(position) == wanted
+
+    def _at(self, position: int) -> bytes:
+        return self.ids[position * _ID_BYTES : (position + 1) * _ID_BYTES]
+
+
+class EventSeats:
+    """The seats of the events in which somebody chooses some."""
+
+    def __init__(self, postgres: Postgres, *, max_chosen: int) -> None:
+        self._postgres = postgres
+        self._max_chosen = max_chosen
+        self._kept: LRUCache[str, _Seats] = LRUCache(
+            MAX_BYTES, getsizeof=lambda seats: len(seats.ids) + ENTRY_BYTES
+        )
+        self._coalescer: Coalescer[_Seats] = Coalescer()
+
+    def check_choice(self, event_id: str, seat_ids: Sequence[str]) -> None:
+        """See that these ids, which are UUIDs, are seats of the event, and no more than a person
+        may hold at once. Raises InvalidInput and ServiceUnavailable.
+
+        To be called for an event that exists: it costs a reading of its seats when it is new.
+        """
+        if len(seat_ids) > self._max_chosen:
+            raise InvalidInput({"seats": [f"Choose at most {self._max_chosen} seats."]})
+        if len(set(seat_ids)) < len(seat_ids):
+            raise InvalidInput({"seats": ["Choose each seat once."]})
+        if seat_ids and not self._has_all(event_id, seat_ids):
+            raise InvalidInput({"seats": ["Choose seats of this event."]})
+
+    def _has_all(self, event_id: str, seat_ids: Sequence[str]) -> bool:
+        kept = self._kept.get(event_id)
+        if kept is not None:
+            if all(kept.has(seat_id) for seat_id in seat_ids):
+                return True
+            if time.monotonic() - kept.read_at < MAX_AGE:
+                return False
+        seats = self._coalescer.run(event_id, lambda: self._read(event_id))
+        return all(seats.has(seat_id) for seat_id in seat_ids)
+
+    def _read(self, event_id: str) -> _Seats:
+        [(ids,)] = self._postgres.transaction(_SEAT_IDS, {"event_id": event_id})
+        seats = _Seats(bytes(ids), time.monotonic())
+        with suppress(ValueError):  # larger than the whole place
+            self._kept[event_id] = seats
+        return seats
