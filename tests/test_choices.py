@@ -10,8 +10,8 @@ import pytest
 from tests.support.buyers import token_for
 from tests.support.factories import section
 from tests.support.wire import check_soon
-from ticket_service.handlers import BURST
 from ticket_service.realtime.choices import INTERVAL, MAX_TOLD
+from ticket_service.realtime.limits import BURST
 
 MOST_SEATS = 4
 """That one may hold at once, unless the setting says otherwise."""

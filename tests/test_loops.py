@@ -32,6 +32,7 @@ LOOPS = {
     "event-status",
     "watch",
     "presence",
+    "connections",
     "sockets",
     "sessions",
 }

@@ -14,7 +14,8 @@ from tests.support.buyers import token_for
 from tests.support.factories import section, ticket
 from tests.support.websocket import BINARY, frame, handshake, raw, websocket
 from tests.support.wire import check_soon, each
-from ticket_service.handlers import BURST, LARGEST_PAYLOAD, PER_SECOND
+from ticket_service.handlers import LARGEST_PAYLOAD
+from ticket_service.realtime.limits import BURST, PER_SECOND
 from ticket_service.realtime.rooms import MOST_ROOMS
 from ticket_service.realtime.websocket import LARGEST_MESSAGE
 from ticket_service.sockets import LOGIN_TIMEOUT

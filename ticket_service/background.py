@@ -57,6 +57,7 @@ class Background:
                 ("event-status", services.event_status.move, EXPIRY_INTERVAL),
                 ("watch", services.watches.look, LOOK_INTERVAL),
                 ("presence", services.presence.report, settings.update_seconds),
+                ("connections", services.connections.report, LOOK_INTERVAL),
                 ("sockets", self._sockets.close_unwelcome, LOOK_INTERVAL),
                 ("sessions", self._sockets.remember_all, SESSION_TTL / SIGNS_PER_STAY),
             )

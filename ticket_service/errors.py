@@ -120,7 +120,7 @@ class QueueRequired(ServiceError):
 
 
 class RateLimited(ServiceError):
-    """A socket that sends too much."""
+    """A person who sends too much."""
 
     code = "RATE_LIMITED"
     retry_after = 1
@@ -131,6 +131,13 @@ class TooManyRooms(ServiceError):
 
     code = "LIMIT_EXCEEDED"
     message = "TOO_MANY_ROOMS"
+
+
+class TooManySockets(ServiceError):
+    """A socket of a person who has as many as they may have."""
+
+    code = "LIMIT_EXCEEDED"
+    message = "TOO_MANY_SOCKETS"
 
 
 class NotInRoom(InvalidInput):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any
 
@@ -21,23 +21,21 @@ from ticket_service.errors import (
     AuthenticationRequired,
     InvalidInput,
     NotInRoom,
-    RateLimited,
     ServiceError,
     TooManyRooms,
+    TooManySockets,
 )
 from ticket_service.exchange import preferred_language
 from ticket_service.messages import Language, sentence
 from ticket_service.realtime import events
+from ticket_service.realtime.connections import MAX_SOCKETS
+from ticket_service.realtime.limits import MessageLimit
 from ticket_service.realtime.rooms import MOST_ROOMS, Client, Gone
 from ticket_service.services import Services
 from ticket_service.stores.redis import RedisUnavailable
 
 LARGEST_PAYLOAD = 8_192
 """Bytes of JSON; the largest of the contract is a list of some seats."""
-
-BURST = 40
-"""Messages that a socket may send at once; PER_SECOND: how many more it may send each second."""
-PER_SECOND = 10
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +55,8 @@ class Handlers:
         self._sessions = services.sessions
         self._announcer = services.announcer
         self._rooms = services.rooms
+        self._connections = services.connections
+        self._messages = MessageLimit()
         self._secret = hashlib.sha256(secret.encode()).digest()
 
     def by_name(self) -> dict[str, Callable[..., Any]]:
@@ -85,6 +85,13 @@ class Handlers:
             raise ConnectionRefusedError(f"authentication: {problem['error']}", problem) from error
         sid = _sid()
         self._rooms.arrived(sid, Client(caller.user_id, caller.expires_at))
+        admitted = self._connections.admit(caller.user_id)
+        if not admitted or self._rooms.is_closed(sid):  # python-socketio would not tell us of it
+            self._rooms.gone(sid)
+            if admitted:
+                gevent.spawn(self._connections.left, caller.user_id)
+            problem = _problem(TooManySockets(limit=MAX_SOCKETS))
+            raise ConnectionRefusedError(problem["error"], problem)
         gevent.spawn(self._restore, sid)  # after the connection is confirmed
 
     def disconnect(self, reason: str) -> None:
@@ -95,13 +102,18 @@ class Handlers:
         client = self._rooms.clients.get(_sid())
         self._rooms.gone(_sid())
         if client is not None:
-            gevent.spawn(self._remember, client, kept=client.rooms)
+            gevent.spawn(self._left, client)
+
+    def _left(self, client: Client) -> None:
+        self._connections.left(client.user_id)
+        self._remember(client, kept=client.rooms)
 
     def join_event(self, sid: str, payload: dict[str, Any]) -> dict[str, Any]:
         """Be told of an event's stock and people; the answer has both as they are now."""
         event_id = payload["eventId"]
         self._events.read(event_id)
-        self._join(sid, events.event(event_id))
+        self._ask_to_join(sid, events.event(event_id))
+        self._rooms.join(sid, events.event(event_id))
         people = self._presence.joined(event_id)
         stock = self._watches.stock(event_id)
         return {"eventId": event_id, "userCount": people, "ticketTypes": stock}
@@ -113,9 +125,12 @@ class Handlers:
 
     def join_queue(self, sid: str, payload: dict[str, Any]) -> dict[str, Any]:
         """The same as POST /queue/check, and be told of changes."""
-        place = self._waiting_room.check(self._user(sid), payload["eventId"])
-        self._join(sid, events.queue(payload["eventId"]))
-        self._note(sid, payload["eventId"], place["status"])
+        event_id = payload["eventId"]
+        self._events.read(event_id)
+        self._ask_to_join(sid, events.queue(event_id))
+        place = self._waiting_room.check(self._user(sid), event_id)
+        self._rooms.join(sid, events.queue(event_id))
+        self._note(sid, event_id, place["status"])
         return place
 
     def _note(self, sid: str, event_id: str, status: str) -> None:
@@ -136,7 +151,8 @@ class Handlers:
         their version is the one that the client says it has."""
         event_id = payload["eventId"]
         self._events.read(event_id)
-        self._join(sid, events.seats(event_id))
+        self._ask_to_join(sid, events.seats(event_id))
+        self._rooms.join(sid, events.seats(event_id))
         seats = self._watches.seats(event_id)
         if payload.get("version") == seats["version"]:
             del seats["seats"]
@@ -149,7 +165,7 @@ class Handlers:
         if events.seats(event_id) not in client.rooms:
             raise NotInRoom
         self._event_seats.check_choice(event_id, chosen)
-        self._remember(client, chosen=chosen)
+        self._remember(client, chosen=chosen, message=True)
         holder = hashlib.blake2b(
             f"{event_id}:{client.user_id}".encode(), digest_size=8, key=self._secret
         )
@@ -163,7 +179,7 @@ class Handlers:
         def handler(payload: object = None, *_: object) -> dict[str, Any]:
             sid = _sid()
             try:
-                self._count(sid)
+                self._messages.count(self._user(sid))
                 return {"success": True, **handle(sid, _load(schema, payload))}
             except ServiceError as error:
                 return _problem(error)
@@ -176,44 +192,28 @@ class Handlers:
 
         return handler
 
-    def _count(self, sid: str) -> None:
-        """Raise RateLimited for a socket that sends more than a person can."""
-        client, now = self._rooms.client(sid), time.monotonic()
-        client.messages = max(0.0, client.messages - (now - client.heard_at) * PER_SECOND) + 1
-        client.heard_at = now
-        if client.messages > BURST:
-            raise RateLimited
-
     def _user(self, sid: str) -> str:
         return self._rooms.client(sid).user_id
 
-    def _join(self, sid: str, room: str) -> None:
-        if not self._rooms.make_room(sid, room):
+    def _ask_to_join(self, sid: str, room: str) -> None:
+        """Count the message, and remember the room. Raises TooManyRooms and RateLimited."""
+        if not self._rooms.may_join(sid, room):
             raise TooManyRooms(limit=MOST_ROOMS)
-        self._rooms.join(sid, room)
-        self._remember(self._rooms.client(sid), joined=[room])
+        self._remember(self._rooms.client(sid), joined=[room], message=True)
 
     def _leave(self, sid: str, room: str) -> None:
+        self._remember(self._rooms.client(sid), left=room, message=True)
         self._rooms.leave(sid, room)
-        self._remember(self._rooms.client(sid), left=room)
 
     def remember_all(self) -> None:
         """Keep the sessions of those who are here; to be called well within their time to live."""
         for client in list(self._rooms.clients.values()):
-            if client.rooms:
-                self._remember(client, kept=client.rooms)
+            self._remember(client, kept=client.rooms)
 
-    def _remember(
-        self,
-        client: Client,
-        *,
-        joined: Collection[str] = (),
-        kept: Collection[str] = (),
-        left: str | None = None,
-        chosen: list[str] | None = None,
-    ) -> None:
+    def _remember(self, client: Client, **change: Any) -> None:
+        """Change a session, see `Sessions.update`, if Redis can be asked. Raises RateLimited."""
         try:
-            self._sessions.update(client.user_id, joined, kept, left, chosen)
+            self._sessions.update(client.user_id, **change)
         except RedisUnavailable:
             log.warning("session not kept")
 
@@ -234,7 +234,7 @@ class Handlers:
             log.info("session not restored")
 
     def _bring_back(self, sid: str, client: Client, room: str) -> None:
-        if room in client.rooms or not self._rooms.make_room(sid, room):
+        if room in client.rooms or not self._rooms.may_join(sid, room):
             return
         kind, _, event_id = room.partition(":")
         self._events.read(event_id)

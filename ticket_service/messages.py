@@ -79,6 +79,10 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "한 번에 볼 수 있는 공연은 최대 {limit}개입니다.",
         "You can follow at most {limit} rooms at once.",
     ),
+    "TOO_MANY_SOCKETS": (
+        "동시에 열 수 있는 연결은 최대 {limit}개입니다. 다른 창을 닫아 주세요.",
+        "You can have at most {limit} connections at once. Please close another window.",
+    ),
     "NOT_IN_ROOM": (
         "좌석 선택 화면에 먼저 입장해 주세요.",
         "Please join the seat selection of this event first.",

@@ -54,9 +54,6 @@ class Client:
     """Those of them that it did not ask for itself."""
     entries: dict[str, float] = field(default_factory=dict)
     """When it learned that this person may enter an event (`time.monotonic()`)."""
-    messages: float = 0.0
-    """How many it has sent of late; `heard_at`: when it sent the last one."""
-    heard_at: float = 0.0
 
 
 class _Event(NamedTuple):
@@ -95,6 +92,11 @@ class Rooms(Manager):  # type: ignore[misc] # python-socketio has no types
         for room in client.rooms if client else ():
             self._left(room)
 
+    def is_closed(self, sid: str) -> bool:
+        """Whether a socket was closed, of whose end we may not have been told."""
+        socket = self.server.eio.sockets.get(self.eio_sid_from_sid(sid, NAMESPACE))
+        return socket is None or bool(socket.closed)
+
     def _left(self, room: str) -> None:
         self._joined[room] -= 1
         if not self._joined[room]:
@@ -107,28 +109,26 @@ class Rooms(Manager):  # type: ignore[misc] # python-socketio has no types
         except KeyError as error:
             raise Gone from error
 
-    def make_room(self, sid: str, room: str) -> bool:
-        """See that a socket may join one room more; False where it may not. Raises Gone.
-
-        It leaves one for it that it was only brought back to, or the seats of another event: there
-        is no other way to leave those.
-        """
+    def may_join(self, sid: str, room: str) -> bool:
+        """Whether a socket may join one room more. Raises Gone."""
         client = self.client(sid)
-        if room in client.rooms or len(client.rooms) < MOST_ROOMS:
-            return True
-        kind = room.partition(":")[0]
-        old = [one for one in client.rooms if one in client.restored] or [
-            one for one in client.rooms if kind == "seats" and one.startswith("seats:")
-        ]
-        if old:
-            self.leave(sid, old[0])
-        return bool(old)
+        return (
+            room in client.rooms
+            or len(client.rooms) < MOST_ROOMS
+            or _to_leave(client, room) is not None
+        )
 
     def join(self, sid: str, room: str) -> None:
-        """Put a socket into a room, where it may be already. Raises Gone."""
+        """Put a socket into a room, where it may be already. Raises Gone.
+
+        Where it is in too many, it leaves one for it that it was only brought back to, or the seats
+        of another event: there is no other way to leave those.
+        """
         client = self.client(sid)
         client.restored.discard(room)
         if room not in client.rooms:
+            if len(client.rooms) >= MOST_ROOMS and (old := _to_leave(client, room)):
+                self.leave(sid, old)
             client.rooms.append(room)
             self._joined[room] += 1
         self.enter_room(sid, NAMESPACE, room)
@@ -152,6 +152,10 @@ class Rooms(Manager):  # type: ignore[misc] # python-socketio has no types
     def people(self, prefix: str) -> dict[str, set[str]]:
         """Who is in the rooms whose name begins so: user ids by the rest of the name."""
         return {rest: self.users(prefix + rest) for rest in self.ids(prefix)}
+
+    def sockets_of(self, user_id: str) -> int:
+        """How many sockets a person has here."""
+        return len(self._clients_in(person(user_id)))
 
     def users(self, room: str) -> set[str]:
         """Who is in this room."""
@@ -236,6 +240,16 @@ def _push(socket: Any, events: list[_Event], frames: bytes) -> None:
                 socket.send(Packet(MESSAGE, text[1:].decode()))
     else:
         socket.close(wait=False, abort=True)
+
+
+def _to_leave(client: Client, room: str) -> str | None:
+    """The room that a socket which is in too many leaves for this one."""
+    for one in client.rooms:
+        if one in client.restored:
+            return one
+    if room.startswith("seats:"):
+        return next((one for one in client.rooms if one.startswith("seats:")), None)
+    return None
 
 
 def _batches(events: Iterable[_Event]) -> Iterator[list[_Event]]:

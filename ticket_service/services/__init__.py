@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from ticket_service.config import Settings
 from ticket_service.realtime.announcer import Announcer
 from ticket_service.realtime.bus import Bus
+from ticket_service.realtime.connections import MAX_SOCKETS, Connections
+from ticket_service.realtime.limits import BURST, PER_SECOND
 from ticket_service.realtime.presence import Presence
 from ticket_service.realtime.rooms import MOST_ROOMS, Rooms
 from ticket_service.services.admissions import Admissions
@@ -27,6 +29,7 @@ from ticket_service.services.waiting_room import WaitingRoom
 from ticket_service.services.watch import Watches
 from ticket_service.stores.documents import Documents
 from ticket_service.stores.locks import SeatLocks
+from ticket_service.stores.person_sockets import PersonSockets
 from ticket_service.stores.postgres import Postgres
 from ticket_service.stores.present import Present
 from ticket_service.stores.redis import Redis
@@ -65,6 +68,7 @@ class Services:
     announcer: Announcer
     presence: Presence
     sessions: Sessions
+    connections: Connections
 
     @classmethod
     def build(cls, settings: Settings) -> Services:
@@ -121,7 +125,8 @@ class Services:
             bus=bus,
             announcer=announcer,
             presence=Presence(Present(loops_redis, settings.update_seconds), rooms, announcer),
-            sessions=Sessions(redis, MOST_ROOMS),
+            sessions=Sessions(redis, MOST_ROOMS, BURST, PER_SECOND),
+            connections=Connections(PersonSockets(redis, MAX_SOCKETS), rooms),
             # A pool of its own: a sale that keeps every connection busy is no reason to be
             # taken out of the load balancer.
             health=Health(Postgres(settings.database_url, settings.db_schema, 1), redis),

@@ -42,5 +42,16 @@ def watch(event_id: str) -> str:
 
 
 def session(user_id: str) -> list[str]:
-    """The rooms in which a person was last, and the seats that they had chosen."""
-    return [f"ticket:{{{user_id}}}:session:{part}" for part in ("rooms", "choice")]
+    """The rooms in which a person was last, the seats that they had chosen, and their messages, in
+    the order of lua/session.lua; and their sockets, which are kept as long."""
+    parts = ("rooms", "choice", "messages")
+    return [*(f"ticket:{{{user_id}}}:session:{part}" for part in parts), sockets(user_id)]
+
+
+def sockets(user_id: str) -> str:
+    """How many sockets a person has on each instance."""
+    return f"ticket:{{{user_id}}}:sockets"
+
+
+INSTANCES = "ticket:instances"
+"""The instances that live."""

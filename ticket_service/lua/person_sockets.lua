@@ -1,0 +1,49 @@
+-- Say how many sockets a person has on an instance, unless that makes too many.
+--
+-- KEYS[1]  sockets  hash: instance → how many sockets of the person it has, and when it said so (ms)
+-- ARGV[1]  the calling instance
+-- ARGV[2]  how many it has now
+-- ARGV[3]  how many the person may have over all instances
+-- ARGV[4]  time after which an instance that did not call is taken for dead, ms
+-- ARGV[5]  time to live, s
+-- ARGV[6..]  the instances that live, see instances.lua; the sockets of others are gone, unless they
+--            said so just now: they may have started a moment ago
+-- Returns  1, or 0 when there are more than before and too many: then nothing changed
+--
+-- Atomic because a person may connect to several instances at once. A number, not one more or one
+-- less: so what was not said is made up for by whatever is said next.
+
+local SOCKETS, me, here = KEYS[1], ARGV[1], tonumber(ARGV[2])
+
+local clock = redis.call('TIME')
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+
+local alive = {}
+for position = 6, #ARGV do
+    alive[ARGV[position]] = true
+end
+
+local before, elsewhere = 0, 0
+local counts = redis.call('HGETALL', SOCKETS)
+for position = 1, #counts, 2 do
+    local instance = counts[position]
+    local count, said_at = string.match(counts[position + 1], '(%d+) (%d+)')
+    if instance == me then
+        before = tonumber(count)
+    elseif alive[instance] or now - said_at < tonumber(ARGV[4]) then
+        elsewhere = elsewhere + count
+    else
+        redis.call('HDEL', SOCKETS, instance)
+    end
+end
+
+if here > before and here + elsewhere > tonumber(ARGV[3]) then
+    return 0
+end
+if here > 0 then
+    redis.call('HSET', SOCKETS, me, string.format('%d %d', here, now))
+else
+    redis.call('HDEL', SOCKETS, me)
+end
+redis.call('EXPIRE', SOCKETS, ARGV[5])
+return 1
