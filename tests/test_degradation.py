@@ -1,5 +1,6 @@
 """What happens when PostgreSQL, Redis or the network fails, and when an instance ends."""
 
+import re
 import signal
 import socket
 import time
@@ -31,7 +32,8 @@ from tests.support.sockets import connected
 from tests.support.visitors import arrive, run_queue
 from ticket_service import schema
 from ticket_service.stores import redis as stores_redis
-from ticket_service.stores.keys import ADMITTED
+from ticket_service.stores import redis_state as redis_states
+from ticket_service.stores.keys import ADMITTED, WAITING_LINES
 from ticket_service.stores.postgres import CHECKOUT_TIMEOUT, LOCK_TIMEOUT_MS, RESPONSE_TIMEOUT
 
 POOL_SIZE = 8
@@ -54,6 +56,10 @@ class Instance:
         """What the readiness probe says."""
         answer = self.service.request("GET", "/health/ready")
         return answer.status, answer.json()["status"]
+
+    def redis_is(self, *states: str) -> None:
+        """Wait until Redis is in one of these states, as the instance sees it."""
+        eventually(lambda: redis_state(self.service) in states, seconds=20)
 
 
 @pytest.fixture(scope="module")
@@ -106,15 +112,20 @@ def subfolder(folder: Path, name: str) -> Path:
 
 
 @contextmanager
-def behind_proxies(database_url: str, redis_url: str, folder: Path) -> Iterator[Instance]:
+def behind_proxies(
+    database_url: str, redis_url: str, folder: Path, **env: str
+) -> Iterator[Instance]:
+    app = "tests.support.unguarded:app" if "UNGUARDED" in env else "wsgi:app"
     with (
         proxy(address(database_url)) as database,
         proxy(address(redis_url)) as redis,
         run_service(
             folder,
+            app,
             DATABASE_URL=through(database, database_url),
             REDIS_URL=through(redis, redis_url),
             DB_POOL_SIZE=str(POOL_SIZE),
+            **env,
         ) as service,
     ):
         yield Instance(service, database, redis)
@@ -135,8 +146,15 @@ def through(server: Proxy, url: str) -> str:
     return parts._replace(netloc=f"{user}@127.0.0.1:{server.port}", query="").geturl()
 
 
-def eventually(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
+def redis_state(service: Service) -> str:
+    """How the instance sees Redis, by its metrics."""
+    metrics = service.request("GET", "/metrics").body.decode()
+    [state] = re.findall(r'ticket_redis_state{state="(\w+)"} 1.0', metrics)
+    return str(state)
+
+
+def eventually(condition: Callable[[], bool], seconds: float = 10) -> None:
+    deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it never came true"
         time.sleep(0.02)
@@ -237,6 +255,11 @@ def test_without_redis_sales_go_on_and_with_it_seat_locks_do(
 
     getattr(instance.redis, failure)()
     race = at_once([partial(timed, partial(buy_seat, service, event))] * 100)
+    assert all(without_queue(response) for response, _ in race)
+    assert max(seconds for _, seconds in race) < 2
+
+    instance.redis_is("away")
+    race = at_once([partial(timed, partial(buy_seat, service, event))] * 100)
     assert sorted(response.status for response, _ in race) == [201] + [409] * 99
     assert max(seconds for _, seconds in race) < 2
 
@@ -261,6 +284,7 @@ def test_a_redis_that_comes_back_empty_is_used_again(
     instance: Instance, event: Event, folder: Path
 ):
     instance.redis.refuse()
+    instance.redis_is("away")
     assert buy_seat(instance.service, event, 1).status == 201
     with valkey(subfolder(folder, "empty-valkey")) as url:
         instance.redis.upstream = address(url)
@@ -285,8 +309,17 @@ def test_a_seat_is_sold_once_however_redis_is_disturbed(
                 time.sleep(0.005)
             return []
 
+        def answer(seat: int) -> int:
+            """The last word: in a hiccup nobody passes, and may leave a lock for a moment."""
+            token = token_for()
+            while True:
+                response = buy_seat(instance.service, event, seat, token=token)
+                if not without_queue(response) and response.json().get("code") != "SEAT_LOCKED":
+                    return response.status
+                time.sleep(0.02)
+
         def buy(seat: int) -> list[int]:
-            return [buy_seat(instance.service, event, seat).status for _ in range(3)]
+            return [answer(seat) for _ in range(3)]
 
         answers = at_once([partial(buy, seat % 10) for seat in range(50)] + [disturb])
     for seat in range(10):
@@ -295,8 +328,8 @@ def test_a_seat_is_sold_once_however_redis_is_disturbed(
 
 
 def test_redis_may_fail_any_number_of_times(redis_url: str, monkeypatch: pytest.MonkeyPatch):
-    """Not through HTTP: an instance rests for a second after each failure."""
-    monkeypatch.setattr(stores_redis, "REST_AFTER_FAILURE", 0)
+    """Not through HTTP: an instance rests for a moment after each failure."""
+    monkeypatch.setattr(redis_states, "REST_AFTER_FAILURE", 0)
     with proxy(address(redis_url)) as server:
         store = stores_redis.Redis(through(server, redis_url))
         for _ in range(150):
@@ -354,18 +387,23 @@ def without_queue(answer: Response) -> bool:
 
 @pytest.mark.parametrize("failure", ["refuse", "hang", "lose_answers"])
 def test_without_redis_there_is_no_waiting_room_and_nobody_waits_to_hear_it(
-    instance: Instance, event: Event, failure: str
+    instance: Instance, event: Event, make_event: Callable[..., Event], failure: str
 ):
     service = instance.service
-    run_queue(service, event.id, paused=True)  # a closed gate, which only Redis remembers
+    free = make_event(sections=[section(seats=10)], tickets=[ticket()])
+    run_queue(service, event.id, paused=True)
     assert buy_seat(service, event).json()["code"] == "QUEUE_REQUIRED"
     getattr(instance.redis, failure)()
     for _ in range(2):
         for call, (answer, seconds) in ask_queue(service, event).items():
             assert (call, without_queue(answer), seconds < 1) == (call, True, True)
-        time.sleep(stores_redis.REST_AFTER_FAILURE)  # after which it is tried again
-    assert buy_seat(service, event).status == 201
-    assert buy_ticket(service, event).status == 201
+        time.sleep(redis_states.REST_AFTER_FAILURE)  # after which it is tried again
+    instance.redis_is("away")
+    for call, (answer, seconds) in ask_queue(service, event).items():
+        assert (call, without_queue(answer), seconds < 1) == (call, True, True)
+    for buy in (buy_seat, buy_ticket):
+        assert without_queue(buy(service, event))
+        assert buy(service, free).status == 201
 
     instance.redis.restore()
     eventually(lambda: instance.state() == (200, "ok"))
@@ -389,9 +427,11 @@ def test_the_shop_may_be_closed_while_there_is_no_waiting_room(
         assert buy_seat(service, event, 1).status == 201
         for fail in (redis.refuse, redis.hang):
             fail()
-            for buy in (buy_seat, buy_ticket):
-                answer, seconds = timed(partial(buy, service, event))
-                assert (without_queue(answer), seconds < 1) == (True, True)
+            for state in ("hiccup", "away"):
+                eventually(lambda state=state: redis_state(service) == state, seconds=20)
+                for buy in (buy_seat, buy_ticket):
+                    answer, seconds = timed(partial(buy, service, event))
+                    assert (without_queue(answer), seconds < 1) == (True, True)
             assert sold(database, event) == (1, 1)
             redis.restore()
             eventually(lambda: service.request("GET", "/health/ready").json()["status"] == "ok")
@@ -436,6 +476,226 @@ def test_when_redis_is_back_people_are_admitted_and_told_again(
         numbers = len(socket.payloads("queue-updated"))
         arrive(service, event.id, 2)  # one would make the numbers those that were told last
         socket.wait_for("queue-updated", numbers + 1, seconds=3)
+
+
+# The states of Redis
+
+
+def rest_of_log(service: Service, begin: int) -> list[str]:
+    """The edges between states that were logged since."""
+    lines = service.log_lines()[begin:]
+    edges = {f"redis {state}" for state in redis_states.State}
+    return [line["message"] for line in lines if line["message"] in edges]
+
+
+def look_around(service: Service) -> None:
+    """Wait until the instance has looked after all events again, whole rounds of it."""
+
+    def last() -> str:
+        loops = service.request("GET", "/health/ready").json()["loops"]
+        return next(str(loop["lastRun"]) for loop in loops if loop["name"] == "admission")
+
+    for _ in range(3):
+        before = last()
+        eventually(lambda before=before: last() != before)
+
+
+def pause(service: Service, event: Event) -> None:
+    run_queue(service, event.id, paused=True)
+
+
+def form_line(service: Service, event: Event) -> None:
+    """One is inside, one waits, and there is no room for more."""
+    run_queue(service, event.id, threshold=1)
+    arrive(service, event.id, 2)
+
+
+guarding = pytest.mark.parametrize("guard", [pause, form_line])
+
+
+@guarding
+def test_one_late_answer_of_redis_opens_no_waiting_room(
+    instance: Instance, event: Event, database: Connection, guard: Callable[..., None]
+):
+    guard(instance.service, event)
+    instance.redis.delay_answer(b"seat-lock", 2 * stores_redis.SOCKET_TIMEOUT)
+    answers = [buy_seat(instance.service, event)]
+    assert without_queue(answers[0])
+    outsiders = [partial(buy_seat, instance.service, event, seat % 10) for seat in range(12)]
+    answers += at_once(outsiders)
+    assert {answer.status for answer in answers} <= {403, 503}
+    assert sold(database, event) == (0, 0)
+
+
+def test_one_late_answer_of_redis_costs_one_buyer_a_repeat(
+    instance: Instance, event: Event, database: Connection
+):
+    instance.redis.delay_answer(b"seat-lock", 2 * stores_redis.SOCKET_TIMEOUT)
+    answer, seconds = timed(partial(buy_seat, instance.service, event))
+    assert (without_queue(answer), answer.headers["Retry-After"], seconds < 1) == (True, "1", True)
+    for seat in range(1, 10):
+        assert buy_seat(instance.service, event, seat).status == 201
+
+
+def test_redis_goes_through_its_states(instance: Instance, event: Event, redis_url: str):
+    """Each edge: what follows for buyers, and one line of log."""
+    service, redis, begin = instance.service, instance.redis, len(instance.service.log_lines())
+    instance.redis_is("well")
+
+    redis.refuse()
+    instance.redis_is("hiccup")
+    race = at_once([partial(buy_seat, service, event)] * 50)
+    assert all(without_queue(answer) for answer in race)
+    redis.restore()
+    instance.redis_is("well")
+    assert buy_seat(service, event, 0).status == 201
+
+    redis.refuse()
+    instance.redis_is("hiccup")
+    began = time.monotonic()
+    while redis_state(service) == "hiccup":
+        answer = buy_seat(service, event, 1)
+        assert without_queue(answer) or time.monotonic() - began > redis_states.OUTAGE_SECONDS - 0.5
+    assert redis_state(service) == "away"
+    eventually(lambda: buy_seat(service, event, 2).status in {201, 409})
+
+    redis.restore()
+    instance.redis_is("back")
+    check_seat_locks(service, redis_url, event, 3)
+    redis.refuse()
+    instance.redis_is("hiccup")
+    assert without_queue(buy_seat(service, event, 4))
+    redis.restore()
+    instance.redis_is("back", "well")
+    assert buy_seat(service, event, 4).status == 201
+    instance.redis_is("well")
+
+    edges = ["hiccup", "well", "hiccup", "away", "back", "hiccup", "back", "well"]
+    assert rest_of_log(service, begin) == [f"redis {edge}" for edge in edges]
+
+
+def test_two_failures_far_apart_are_no_outage(redis_url: str, monkeypatch: pytest.MonkeyPatch):
+    """Not through HTTP, where loops would ask in between."""
+    monkeypatch.setattr(redis_states, "OUTAGE_SECONDS", 0.2)
+    monkeypatch.setattr(redis_states, "REST_AFTER_FAILURE", 0)
+    with proxy(address(redis_url)) as server:
+        store = stores_redis.Redis(through(server, redis_url))
+        assert store.command("SET", "a", 1) == "OK"
+        server.refuse()
+        for state in ("hiccup", "hiccup", "hiccup", "away"):
+            with pytest.raises(stores_redis.RedisUnavailable):
+                store.command("SET", "a", 1)
+            assert store.state.current == state
+            time.sleep(0.25)
+
+
+@pytest.mark.parametrize("guarded", [True, False])
+def test_what_any_instance_paused_or_had_in_line_stays_closed_while_redis_is_away(
+    instance: Instance,
+    event: Event,
+    make_event: Callable[..., Event],
+    database_url: str,
+    redis_url: str,
+    folder: Path,
+    start_service: Callable[..., Service],
+    guarded: bool,
+):
+    """On an instance that served neither; and, without its memory, the negative control."""
+    other = start_service(DATABASE_URL=database_url, REDIS_URL=redis_url)
+    paused, line = (make_event(sections=[section(seats=10)], tickets=[ticket()]) for _ in range(2))
+    env = {} if guarded else {"UNGUARDED": "memory of guards"}
+    with behind_proxies(database_url, redis_url, folder, **env) as away:
+        pause(other, paused)
+        form_line(other, line)
+        look_around(away.service)
+        away.redis.refuse()
+        away.redis_is("away")
+        for buy in (buy_seat, buy_ticket):
+            assert buy(away.service, event).status == 201
+            for closed in (paused, line):
+                answer = buy(away.service, closed)
+                assert without_queue(answer) if guarded else answer.status == 201
+                assert not guarded or answer.headers["Retry-After"] == "5"
+        away.redis.restore()
+        away.redis_is("back")
+        for closed in (paused, line):
+            assert buy_seat(away.service, closed, 5).json()["code"] == "QUEUE_REQUIRED"
+
+
+def test_an_instance_that_never_heard_of_redis_opens_nothing(
+    event: Event, database_url: str, redis_url: str, start_service: Callable[..., Service]
+):
+    with proxy(address(redis_url)) as redis:
+        redis.refuse()
+        service = start_service(DATABASE_URL=database_url, REDIS_URL=through(redis, redis_url))
+        until = time.monotonic() + redis_states.OUTAGE_SECONDS + 2
+        while time.monotonic() < until:
+            assert without_queue(buy_seat(service, event))
+            time.sleep(0.1)
+        redis.restore()
+        eventually(lambda: buy_seat(service, event).status == 201)
+
+
+def test_a_paused_event_is_looked_after_as_long_as_the_pause_may_last(
+    instance: Instance, event: Event, redis_url: str
+):
+    with Redis.from_url(redis_url) as redis:
+        pause(instance.service, event)
+        look_around(instance.service)
+        assert redis.zscore(WAITING_LINES, event.id) > (time.time() + 29 * 86_400) * 1000
+        assert redis.ttl(WAITING_LINES) > 29 * 86_400
+        run_queue(instance.service, event.id, paused=False)
+        look_around(instance.service)
+        assert (redis.zscore(WAITING_LINES, event.id) or 0) < (time.time() + 60) * 1000
+
+
+def test_a_redis_that_takes_no_writes_is_away_too(
+    instance: Instance, event: Event, make_event: Callable[..., Event], redis_url: str
+):
+    """As after a fail-over. What it still answers says nothing: no version was changed since."""
+    service, paused = instance.service, make_event(sections=[section(seats=10)])
+    pause(service, paused)
+    with Redis.from_url(redis_url) as redis, closing(socket.socket()) as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        redis.replicaof("127.0.0.1", nobody.getsockname()[1])
+        try:
+            instance.redis_is("hiccup")
+            assert without_queue(buy_seat(service, event))
+            assert instance.state() == (200, "degraded")
+
+            def away_while_we_read() -> bool:
+                service.get(f"/seats/events/{event.id}")
+                return redis_state(service) == "away"
+
+            eventually(away_while_we_read, seconds=20)
+            assert without_queue(buy_seat(service, paused))
+            for seat in range(5):
+                assert buy_seat(service, event, seat).status == 201
+                seats = service.get(f"/seats/events/{event.id}").json()["seats"]
+                assert [seat["status"] for seat in seats].count("locked") == seat + 1
+        finally:
+            redis.replicaof("NO", "ONE")
+        instance.redis_is("back")
+        assert buy_seat(service, paused).json()["code"] == "QUEUE_REQUIRED"
+
+
+def test_a_full_redis_opens_nothing(
+    instance: Instance, event: Event, make_event: Callable[..., Event], redis_url: str
+):
+    """It still runs the waiting room."""
+    service, paused = instance.service, make_event(sections=[section(seats=10)])
+    pause(service, paused)
+    with Redis.from_url(redis_url) as redis:
+        redis.config_set("maxmemory", 1)
+        try:
+            eventually(lambda: instance.state() == (200, "degraded"))
+            until = time.monotonic() + redis_states.OUTAGE_SECONDS + 1
+            while time.monotonic() < until:
+                assert buy_seat(service, paused).json()["code"] == "QUEUE_REQUIRED"
+                time.sleep(0.1)
+            assert buy_seat(service, event).status == 201
+        finally:
+            redis.config_set("maxmemory", 0)
 
 
 # PostgreSQL

@@ -179,6 +179,12 @@ class ServiceUnavailable(ServiceError):
 
 
 class QueueUnavailable(ServiceUnavailable):
-    """There is no waiting room without Redis."""
+    """There is no waiting room without Redis, which did not answer just now."""
 
     code = "QUEUE_UNAVAILABLE"
+
+
+class QueueAway(QueueUnavailable):
+    """Redis has been away for a while."""
+
+    retry_after = 5

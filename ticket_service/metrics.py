@@ -24,3 +24,11 @@ REFUNDS_DUE = Counter(
     "ticket_refunds_due",
     "Payments that must be given back: late ones, and of cancelled reservations",
 )
+
+REDIS_STATE = Gauge(
+    "ticket_redis_state", "1 for the state of Redis as this instance sees it, else 0", ["state"]
+)
+REDIS_FAILURES = Counter("ticket_redis_failures", "Calls of Redis that failed", ["error"])
+PASSES_WITHOUT_GATE = Counter(
+    "ticket_passes_without_waiting_room", "Attempts to buy let through while Redis was away"
+)

@@ -2,6 +2,7 @@
 
 import re
 import socket
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from threading import Event, Thread
@@ -24,6 +25,8 @@ class Proxy:
         self._servers: list[Thread] = []
         self._flowing = Event()
         self._losing_answers = False
+        self._delay: tuple[bytes, float] | None = None
+        self._late: set[socket.socket] = set()
         self.restore()
 
     def restore(self) -> None:
@@ -57,6 +60,10 @@ class Proxy:
         """Pass requests on, and break the connection when the answer comes."""
         self._losing_answers = True
 
+    def delay_answer(self, question: bytes, seconds: float) -> None:
+        """Hold one answer back for so long: that to the next question with these bytes in it."""
+        self._delay = question, seconds
+
     def close(self) -> None:
         """Break everything and leave no thread behind."""
         self.refuse()
@@ -88,6 +95,12 @@ class Proxy:
         with suppress(OSError):
             while data := source.recv(65_536):
                 self._flowing.wait()
+                if not answers and self._delay and self._delay[0] in data:
+                    self._late.add(target)
+                if source in self._late and self._delay:
+                    self._late.discard(source)
+                    (_, seconds), self._delay = self._delay, None
+                    time.sleep(seconds)
                 if answers and self._losing_answers:
                     break
                 target.sendall(data)

@@ -10,6 +10,7 @@ from ticket_service.app import create_app
 from ticket_service.config import Settings
 from ticket_service.services import expiry, payments, reservations, seats, tickets
 from ticket_service.stores import redis
+from ticket_service.stores.guards import Guards
 from ticket_service.stores.postgres import Script
 from ticket_service.stores.sessions import Sessions
 from ticket_service.stores.waiting_lines import Place, WaitingLines
@@ -76,6 +77,8 @@ match os.environ["UNGUARDED"]:
         Sessions.update = lambda self, user_id, *, message=False, **change: (  # type: ignore[method-assign]
             update(self, user_id, **change)
         )
+    case "memory of guards":
+        Guards.guarded = lambda self, event_id: False  # type: ignore[method-assign]
     case guard:
         raise ValueError(guard)
 

@@ -6,7 +6,7 @@
 -- ARGV[5]  event
 -- ARGV[6]  shortest time between two tellings of the watchers, ms
 -- Returns  {people admitted, 1 if there is more to do at once, people waiting, people inside,
---          threshold, 1 if these numbers are to be told to the watchers}
+--          threshold, 1 if these numbers are to be told to the watchers, 1 if paused}
 --
 -- Atomic because every instance runs it, at any moment, and each person is to be admitted once and
 -- told once: an instance that dies right after the call takes nobody's news along.
@@ -53,4 +53,4 @@ if tell then
     redis.call('HSET', PACE, 'told', numbers, 'told_at', now)
     redis.call('PEXPIRE', PACE, TTL_MS)
 end
-return {admitted, more and 1 or 0, line, inside, threshold, tell and 1 or 0}
+return {admitted, more and 1 or 0, line, inside, threshold, tell and 1 or 0, paused and 1 or 0}

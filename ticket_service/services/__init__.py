@@ -28,6 +28,7 @@ from ticket_service.services.tickets import Tickets
 from ticket_service.services.waiting_room import WaitingRoom
 from ticket_service.services.watch import Watches
 from ticket_service.stores.documents import Documents
+from ticket_service.stores.guards import Guards
 from ticket_service.stores.locks import SeatLocks
 from ticket_service.stores.person_sockets import PersonSockets
 from ticket_service.stores.postgres import Postgres
@@ -77,7 +78,8 @@ class Services:
         redis = Redis(settings.redis_url)
         # The loops have connections of their own: a rush of requests must not hold them up.
         loops_postgres = Postgres(settings.database_url, settings.db_schema, LOOP_CONNECTIONS)
-        loops_redis = Redis(settings.redis_url)
+        loops_redis = Redis(settings.redis_url, redis.state)
+        guards = Guards(settings.queue_ttl_seconds)
         versions = Versions(redis)
         documents = Documents(versions)
         rules = HoldRules(
@@ -96,10 +98,12 @@ class Services:
             no_show_seconds=settings.queue_no_show_seconds,
             update_seconds=settings.update_seconds,
         )
-        admissions = Admissions(WaitingLines(loops_redis, queue_rules), rooms, announcer, bus)
+        admissions = Admissions(
+            WaitingLines(loops_redis, queue_rules, guards), rooms, announcer, bus
+        )
         waiting_room = WaitingRoom(
             events,
-            WaitingLines(redis, queue_rules),
+            WaitingLines(redis, queue_rules, guards),
             announcer,
             admissions,
             sell_without=settings.sell_without_waiting_room,

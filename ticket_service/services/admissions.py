@@ -1,7 +1,8 @@
 """Lets people from the line in, and keeps the places of those whose sockets are open.
 
-Every instance does this for every event that has a line; the scripts see to it that each person is
-admitted once. On Redis connections of its own, so that a rush of requests does not hold it up.
+Every instance does this for every event that has a line or is paused; the scripts see to it that
+each person is admitted once. On Redis connections of its own, so that a rush of requests does not
+hold it up.
 """
 
 from __future__ import annotations
@@ -31,13 +32,13 @@ class Admissions:
         self._lines = lines
         self._rooms = rooms
         self._announcer = announcer
-        self._with_line: set[str] = set()
+        self._looked_after: set[str] = set()
         self._missed = False
         bus.on_return.append(self._may_have_missed)
 
     def expect(self, event_id: str) -> None:
         """Look after this event: somebody waits for it."""
-        self._with_line.add(event_id)
+        self._looked_after.add(event_id)
 
     def admit(self) -> None:
         """Let everyone in for whom there is room. To be called a few times a second.
@@ -48,7 +49,7 @@ class Admissions:
             self.keep_places(tell=True)
             self._missed = False
         watched = self._rooms.ids(events.queue(""))
-        waiting = self._lines.listed(self._with_line) | watched
+        waiting = self._lines.listed(self._looked_after) | watched
         while waiting:  # a batch of each event in turn, so that a long line holds up no other
             waiting = {event_id for event_id in waiting if self._admit_some(event_id)}
 
@@ -84,10 +85,10 @@ class Admissions:
             return False
         if done.tell:
             self._announcer.queue_updated(event_id, done.waiting, done.inside, done.threshold)
-        if done.waiting:
-            self._with_line.add(event_id)
+        if done.waiting or done.paused:  # so that every instance knows that it is guarded
+            self._looked_after.add(event_id)
         else:
-            self._with_line.discard(event_id)
+            self._looked_after.discard(event_id)
         return done.more
 
     def _keep(self, event_id: str) -> list[str]:

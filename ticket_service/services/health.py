@@ -7,6 +7,7 @@ from typing import Any
 
 from ticket_service.errors import ServiceUnavailable
 from ticket_service.loops import Loop
+from ticket_service.stores import keys
 from ticket_service.stores.postgres import Postgres, Script
 from ticket_service.stores.redis import Redis
 
@@ -48,7 +49,7 @@ class Health:
 
     def _redis_answers(self) -> bool:
         try:
-            self._redis.command("PING")
+            self._redis.command("SET", keys.PROBE, 1, "EX", 60)  # to be read is not enough
         except ServiceUnavailable:
             return False
         return True

@@ -2,24 +2,24 @@
 
 First come, first served; nobody waits while there is room, and nobody buys who is not inside. All
 of it is in Redis (stores/waiting_lines.py): it keeps the sale orderly, and PostgreSQL keeps it
-correct. So without Redis there is no line, and buying goes on, unless a setting says otherwise.
+correct. Where Redis does not answer for a moment, nobody passes. Where it is away for longer there
+are no lines, and buying goes on if a setting says so, except where an event was paused or had a
+line when it was last heard of (stores/redis_state.py, stores/guards.py).
 """
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from ticket_service.errors import QueueRequired, QueueUnavailable, SeatLocked
+from ticket_service import metrics
+from ticket_service.errors import QueueAway, QueueRequired, QueueUnavailable, SeatLocked
 from ticket_service.realtime.announcer import Announcer
 from ticket_service.services.admissions import Admissions
 from ticket_service.services.event_info import EventInfos
-from ticket_service.stores.redis import RedisBusy, RedisUnavailable
+from ticket_service.stores.redis import RedisUnavailable
 from ticket_service.stores.waiting_lines import Overview, Place, WaitingLines
-
-log = logging.getLogger(__name__)
 
 
 class WaitingRoom:
@@ -44,7 +44,7 @@ class WaitingRoom:
     def check(self, user_id: str, event_id: str) -> dict[str, Any]:
         """Come in, or take a place in the line, or keep the one that one has."""
         info = self._events.read(event_id)
-        with _redis():
+        with self._redis():
             place = self._lines.enter(event_id, user_id)
         if place.status == "queued":
             self._admissions.expect(event_id)
@@ -62,7 +62,7 @@ class WaitingRoom:
     def leave(self, user_id: str, event_id: str) -> None:
         """Give the user's place up, inside or in the line; harmless where he has none."""
         self._events.read(event_id)
-        with _redis():
+        with self._redis():
             self._lines.leave(event_id, user_id)
 
     def overview(self, event_id: str) -> dict[str, Any]:
@@ -77,30 +77,30 @@ class WaitingRoom:
         A lower threshold sends nobody away: it holds for those who come next.
         """
         self._events.read(event_id)
-        with _redis():
+        with self._redis():
             return _shown_to_admin(event_id, self._lines.control(event_id, threshold, paused))
 
     def clear(self, event_id: str) -> None:
         """Send everyone away and tell those who wait."""
         self._events.read(event_id)
-        with _redis():
+        with self._redis():
             self._lines.clear(event_id)
         self._announcer.queue_cleared(event_id)
 
     def pass_gate(self, user_id: str, event_id: str, seat_ids: list[str], owner: str) -> None:
         """On the way to buying: be inside, or come in on the spot; and take the seat locks.
 
-        Raises QueueRequired, or SeatLocked when another request has one of the seats.
+        Raises QueueRequired, SeatLocked when another request has one of the seats, or
+        QueueUnavailable.
         """
         self._events.read(event_id)
         try:
             gate = self._lines.pass_gate(event_id, user_id, seat_ids, owner)
         except RedisUnavailable as error:
-            # Too many requests at once are no reason to let all of them past the line.
-            if isinstance(error, RedisBusy) or not self._sell_without:
-                raise QueueUnavailable from error
-            log.warning("selling without waiting room and seat locks")
-            return
+            if self._sell_without and self._lines.may_be_passed(event_id):
+                metrics.PASSES_WITHOUT_GATE.inc()
+                return
+            raise self._unavailable() from error
         if gate.refused:
             raise _queue_required(event_id, gate.refused)
         if gate.locked:
@@ -108,19 +108,21 @@ class WaitingRoom:
 
     def _show(self, user_id: str, event_id: str) -> Place:
         self._events.read(event_id)
-        with _redis():
+        with self._redis():
             place = self._lines.show(event_id, user_id)
         if place.status == "queued":
             self._admissions.expect(event_id)
         return place
 
+    @contextmanager
+    def _redis(self) -> Iterator[None]:
+        try:
+            yield
+        except RedisUnavailable as error:
+            raise self._unavailable() from error
 
-@contextmanager
-def _redis() -> Iterator[None]:
-    try:
-        yield
-    except RedisUnavailable as error:
-        raise QueueUnavailable from error
+    def _unavailable(self) -> QueueUnavailable:
+        return QueueAway() if self._lines.away else QueueUnavailable()
 
 
 def _shown(place: Place) -> dict[str, Any]:

@@ -25,6 +25,9 @@ WAITING_LINES = "ticket:waiting-lines"
 ADMITTED = "ticket:admitted"
 """The channel on which all instances hear who was admitted."""
 
+PROBE = "ticket:probe"
+"""What readiness writes, to see that Redis takes writes."""
+
 BUS = "ticket:bus"
 """The channel on which instances tell each other what changed."""
 

@@ -18,24 +18,27 @@ from typing import Any
 import redis
 from gevent.lock import BoundedSemaphore
 from redis.connection import ConnectionInterface
-from redis.exceptions import NoScriptError
+from redis.exceptions import NoScriptError, OutOfMemoryError
 
 from ticket_service.errors import ServiceUnavailable
+from ticket_service.stores.redis_state import RedisState
 
 POOL_SIZE = 32
 CHECKOUT_TIMEOUT = 2.0
-"""Seconds to wait for a free connection. Where Redis is away nobody waits for so long: the first
-who is not answered says so to all."""
+"""Seconds to wait for a free connection. Where Redis fails nobody waits for so long: the first who
+is not answered says so to all."""
 
 SOCKET_TIMEOUT = 0.5
 """Seconds for a connection to open, and for each answer."""
 
-REST_AFTER_FAILURE = 1.0
-"""Seconds during which nobody tries again, so that a hanging Redis costs few requests its time-out,
-and one that takes no writes is not asked for versions that it could not change."""
+LISTEN_PAUSE = 1.0
+"""Seconds before a listener that was cut off tries again."""
 
 QUIET = 5.0
 """Seconds without a message after which a listener asks whether Redis is still there."""
+
+# Answered also by a server that takes no writes; PUBLISH by one whose messages nobody hears.
+_READS = ("GET", "PUBLISH")
 
 # The server cannot do it now; redis-py has classes of their own for READONLY, OOM and others.
 _STATES = ("BUSY", "MISCONF", "NOREPLICAS", "UNKILLABLE", "CLUSTERDOWN", "MASTERDOWN", "TRYAGAIN")
@@ -46,11 +49,11 @@ log = logging.getLogger(__name__)
 
 
 class RedisUnavailable(ServiceUnavailable):
-    """Redis is gone or slow. Most callers go on without it; where none does, it is a 503."""
+    """Redis is gone, slow or refuses, or all connections of this instance were busy for too long.
 
-
-class RedisBusy(RedisUnavailable):
-    """Redis may be well, but all connections of this instance were busy for too long."""
+    Most callers go on without it; where none does, it is a 503. How long that has been so, and
+    whether it opens the waiting room, is another question: see RedisState.
+    """
 
 
 class Script:
@@ -68,7 +71,8 @@ class Script:
 class Redis:
     """The shared Redis. All methods may be called from many greenlets at once."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, state: RedisState | None = None) -> None:
+        """`state`: that of another pool of this instance; they lead to the same server."""
         # Only for what it makes of the URL: its make_connection() counts what it ever made, is not
         # told of what was closed, and refuses for good after a hundred.
         parsed = redis.ConnectionPool.from_url(
@@ -81,11 +85,12 @@ class Redis:
         self._connect = partial(parsed.connection_class, **parsed.connection_kwargs)
         self._slots = BoundedSemaphore(POOL_SIZE)
         self._idle: list[ConnectionInterface] = []
-        self._rest_until = 0.0
+        self.state = state or RedisState()
 
     def command(self, *words: str | int) -> Any:
         """Send one command and return its answer. Raises RedisUnavailable."""
-        return self._call(lambda connection: _ask(connection, *words))
+        writes = words[0] not in _READS
+        return self._call(lambda connection: _ask(connection, *words), writes=writes)
 
     def run(self, script: Script, keys: list[str], *arguments: str | int) -> Any:
         """Run a script on `keys`, all of one hash slot. Raises RedisUnavailable."""
@@ -97,7 +102,7 @@ class Redis:
             except NoScriptError:  # a Redis that was restarted or flushed
                 return _ask(connection, "EVAL", script.source, *call)
 
-        return self._call(ask)
+        return self._call(ask, writes=True)
 
     def listen(self, *channels: str) -> Iterator[tuple[str, str] | None]:
         """What is published on these channels, for ever: pairs of channel and message.
@@ -113,36 +118,50 @@ class Redis:
                 yield from _messages(connection)
             except (redis.RedisError, OSError) as error:
                 log.warning("not listening", extra={"error": type(error).__name__})
-                time.sleep(REST_AFTER_FAILURE)
+                time.sleep(LISTEN_PAUSE)
             finally:
                 connection.disconnect()
 
-    def _call(self, ask: Callable[[ConnectionInterface], Any]) -> Any:
-        """Ask on a connection of the pool.
-
-        An idle connection may have been cut long ago, by a time-out on the way. That says nothing
-        about Redis, so then a new one is tried: all that we ask may be asked twice.
-        """
+    def _call(self, ask: Callable[[ConnectionInterface], Any], *, writes: bool) -> Any:
+        """Ask on a connection of the pool, unless Redis fails and others ask already."""
         if not self._slots.acquire(timeout=CHECKOUT_TIMEOUT):
-            raise RedisBusy
+            raise RedisUnavailable
         try:
-            if time.monotonic() < self._rest_until:
+            asked = time.monotonic()
+            if not self.state.may_ask(asked, writes=writes):
                 raise RedisUnavailable
             try:
-                if self._idle:
-                    with suppress(redis.ConnectionError):
-                        return self._ask_on(self._idle.pop(), ask)
-                return self._ask_on(self._connect(), ask)
+                answer = self._ask_once(ask)
             except (redis.RedisError, OSError) as error:
-                if _is_bug(error):
-                    raise
-                log.warning("redis unavailable", extra={"error": type(error).__name__})
-                self._rest_until = time.monotonic() + REST_AFTER_FAILURE
-                while self._idle:  # they lead to the same server
-                    self._idle.pop().disconnect()
+                self._judge(asked, error)
                 raise RedisUnavailable from error
+            if writes:
+                self.state.answered(asked)
+            return answer
         finally:
             self._slots.release()
+
+    def _judge(self, asked: float, error: Exception) -> None:
+        """Take down what an error says about Redis. Raises it again if it is a bug of ours."""
+        if _is_bug(error):
+            self.state.answered(asked)
+            raise error
+        if isinstance(error, OutOfMemoryError):
+            self.state.answered(asked)
+        elif self.state.failed(asked, error):
+            while self._idle:  # they lead to the same server
+                self._idle.pop().disconnect()
+
+    def _ask_once(self, ask: Callable[[ConnectionInterface], Any]) -> Any:
+        """Ask, and ask again where an idle connection was cut long ago, by a time-out on the way.
+
+        That says nothing about Redis, so then a new one is tried: all that we ask may be asked
+        twice.
+        """
+        if self._idle:
+            with suppress(redis.ConnectionError):
+                return self._ask_on(self._idle.pop(), ask)
+        return self._ask_on(self._connect(), ask)
 
     def _ask_on(
         self, connection: ConnectionInterface, ask: Callable[[ConnectionInterface], Any]
@@ -151,13 +170,18 @@ class Redis:
         try:
             answer = ask(connection)
         except BaseException as error:
-            if _is_bug(error):
+            if _is_answer(error):
                 self._idle.append(connection)
             else:
                 connection.disconnect()
             raise
         self._idle.append(connection)
         return answer
+
+
+def _is_answer(error: BaseException) -> bool:
+    """Whether the connection is as good as before: Redis said no to this one question."""
+    return _is_bug(error) or isinstance(error, OutOfMemoryError)
 
 
 def _is_bug(error: BaseException) -> bool:

@@ -6,16 +6,21 @@ clock (lua/waiting_room.lua says what is kept and what is always true of it).
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 from ticket_service.stores import keys
+from ticket_service.stores.guards import Guards
 from ticket_service.stores.locks import LOCK_TTL_MS
 from ticket_service.stores.redis import Redis, Script
 
 LISTED_MS = 60_000
 """For so long every instance looks after an event that one of them named."""
+
+PAUSED_MS = 30 * 24 * 3600 * 1000
+"""For so long a pause lasts after an admin last looked; as in lua/waiting_room.lua."""
 
 Status = Literal["queued", "active", "not_in_queue"]
 
@@ -54,6 +59,7 @@ class Round(NamedTuple):
     threshold: int
     tell: bool
     """The numbers are others than those that were last told, and it is time to tell them."""
+    paused: bool
 
 
 class Overview(NamedTuple):
@@ -86,9 +92,11 @@ class QueueRules:
 class WaitingLines:
     """The waiting rooms of all events. All methods raise RedisUnavailable."""
 
-    def __init__(self, redis: Redis, rules: QueueRules) -> None:
+    def __init__(self, redis: Redis, rules: QueueRules, guards: Guards | None = None) -> None:
+        """`guards`: what the instance knows, from here and elsewhere."""
         self._redis = redis
         self._rules = rules
+        self._guards = guards or Guards()
         self._enter = _script("queue_enter")
         self._show = _script("queue_show")
         self._keep = _script("queue_keep")
@@ -102,11 +110,11 @@ class WaitingLines:
 
     def enter(self, event_id: str, user_id: str) -> Place:
         """Let the user in or put him at the end of the line; whoever has a place keeps it."""
-        return Place(*self._run(self._enter, event_id, user_id))
+        return self._place(event_id, self._run(self._enter, event_id, user_id))
 
     def show(self, event_id: str, user_id: str) -> Place:
         """Take a sign of life of the user, and see where he stands."""
-        return Place(*self._run(self._show, event_id, user_id))
+        return self._place(event_id, self._run(self._show, event_id, user_id))
 
     def keep(self, event_id: str, user_ids: Collection[str]) -> list[str]:
         """Take a sign of life of many users, a thousand at most; those of them who are inside."""
@@ -123,7 +131,7 @@ class WaitingLines:
 
     def admit(self, event_id: str) -> Round:
         """Let the next ones in and tell all instances, on the channel ADMITTED, who they are."""
-        admitted, more, waiting, inside, threshold, tell = self._run(
+        admitted, more, waiting, inside, threshold, tell, paused = self._run(
             self._admit,
             event_id,
             min(self._rules.no_show_seconds, self._rules.ttl_seconds) * 1000,
@@ -131,18 +139,29 @@ class WaitingLines:
             event_id,
             int(self._rules.update_seconds * 1000),
         )
-        return Round(admitted, bool(more), waiting, inside, threshold, bool(tell))
+        self._guards.heard(event_id, paused=bool(paused), waiting=waiting)
+        return Round(admitted, bool(more), waiting, inside, threshold, bool(tell), bool(paused))
 
     def control(
         self, event_id: str, threshold: int | None = None, paused: bool | None = None
     ) -> Overview:
-        """Change what is given, and see how the waiting room is."""
+        """Change what is given, and see how the waiting room is.
+
+        A paused event is put on the list of those that all instances look after, where it stays as
+        long as the pause may last: so each of them knows within a round.
+        """
         waiting, inside, now_threshold, now_paused, rate, longest_wait = self._run(
             self._control,
             event_id,
             "" if threshold is None else threshold,
             "" if paused is None else int(paused),
         )
+        self._guards.heard(event_id, paused=bool(now_paused), waiting=waiting)
+        if now_paused:
+            until = int(time.time() * 1000) + PAUSED_MS
+            self._redis.command("ZADD", keys.WAITING_LINES, until, event_id)
+        elif paused is False:  # whoever waits there has it named again in the next round
+            self._redis.command("ZREM", keys.WAITING_LINES, event_id)
         return Overview(waiting, inside, now_threshold, bool(now_paused), float(rate), longest_wait)
 
     def clear(self, event_id: str) -> None:
@@ -150,16 +169,33 @@ class WaitingLines:
         self._run(self._clear, event_id)
 
     def pass_gate(self, event_id: str, user_id: str, seat_ids: list[str], owner: str) -> Gate:
-        """See that the user is inside, or let him in; lock his seats for `owner`, all or none."""
+        """See that the user is inside, or let them in; lock the seats for `owner`, all or none."""
         locks = [keys.seat_lock(event_id, seat_id) for seat_id in seat_ids]
         answer = self._run(self._gate, event_id, user_id, owner, LOCK_TTL_MS, more_keys=locks)
         if answer[0] != "inside":
-            return Gate(Place(*answer), locked=False)
+            return Gate(self._place(event_id, answer), locked=False)
         return Gate(None, locked=answer[1] > 0)
 
     def listed(self, event_ids: Collection[str]) -> set[str]:
         """Name events that want looking after; all that any instance named of late."""
-        return set(self._redis.run(self._list, [keys.WAITING_LINES], LISTED_MS, *event_ids))
+        times = LISTED_MS, LISTED_MS + PAUSED_MS
+        return set(self._redis.run(self._list, [keys.WAITING_LINES], *times, *event_ids))
+
+    @property
+    def away(self) -> bool:
+        """Whether there are no waiting rooms, and not only for a moment."""
+        return self._redis.state.away
+
+    def may_be_passed(self, event_id: str) -> bool:
+        """Whether there is no waiting room in front of this event, as far as is known: Redis is
+        away, and the event was neither paused nor had a line when it was last heard of."""
+        return self.away and not self._guards.guarded(event_id)
+
+    def _place(self, event_id: str, answer: list[Any]) -> Place:
+        place = Place(*answer)
+        if place.waiting:
+            self._guards.heard_of_line(event_id)
+        return place
 
     def _run(
         self, script: Script, event_id: str, *arguments: str | int, more_keys: Collection[str] = ()
