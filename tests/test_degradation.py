@@ -29,7 +29,7 @@ from tests.support.factories import Event, one, section, ticket
 from tests.support.proxy import Address, Proxy, proxy
 from tests.support.service import Response, Service, run_service
 from tests.support.sockets import connected
-from tests.support.visitors import arrive, run_queue
+from tests.support.visitors import arrive, overview, run_queue
 from ticket_service import schema
 from ticket_service.stores import redis as stores_redis
 from ticket_service.stores import redis_state as redis_states
@@ -634,6 +634,35 @@ def test_an_instance_that_never_heard_of_redis_opens_nothing(
             time.sleep(0.1)
         redis.restore()
         eventually(lambda: buy_seat(service, event).status == 201)
+
+
+def test_a_pause_survives_a_redis_that_lost_its_memory(
+    instance: Instance,
+    event: Event,
+    database_url: str,
+    redis_url: str,
+    start_service: Callable[..., Service],
+):
+    """Whoever knows of it puts it back, unless an admin ended it since."""
+    other = start_service(DATABASE_URL=database_url, REDIS_URL=redis_url)
+    pause(other, event)
+    look_around(instance.service)
+    with Redis.from_url(redis_url) as redis:
+        redis.flushall()
+        other.kill()
+        assert buy_seat(instance.service, event).json()["code"] == "QUEUE_REQUIRED"
+        assert overview(instance.service, event.id)["paused"] is True
+
+        redis.flushall()
+        look_around(instance.service)
+        assert overview(instance.service, event.id)["paused"] is True
+        assert redis.zscore(WAITING_LINES, event.id) is not None
+
+        redis.flushall()
+        run_queue(instance.service, event.id, paused=False)
+        look_around(instance.service)
+        redis.flushall()
+        assert buy_seat(instance.service, event).status == 201
 
 
 def test_a_paused_event_is_looked_after_as_long_as_the_pause_may_last(

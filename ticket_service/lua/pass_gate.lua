@@ -5,6 +5,7 @@
 -- ARGV[3]  user
 -- ARGV[4]  owner token of the locks
 -- ARGV[5]  time to live of the locks, ms
+-- ARGV[6]  '1' when the caller knows that the event is paused
 -- Returns  {'inside', 0} when he is inside and the owner has every lock;
 --          {'inside', position in KEYS of a lock that is someone else's}: then no lock was taken;
 --          else his place in the waiting room, see place()
@@ -16,6 +17,7 @@
 local FIRST_LOCK = 6
 
 local user, owner = ARGV[3], ARGV[4]
+restore_pause(ARGV[6])
 sweep()
 local status = renew(user)
 if status == 'queued' or not status and not let_in(user) then

@@ -5,12 +5,14 @@
 -- ARGV[4]  channel for those admitted
 -- ARGV[5]  event
 -- ARGV[6]  shortest time between two tellings of the watchers, ms
+-- ARGV[7]  '1' when the caller knows that the event is paused
 -- Returns  {people admitted, 1 if there is more to do at once, people waiting, people inside,
 --          threshold, 1 if these numbers are to be told to the watchers, 1 if paused}
 --
 -- Atomic because every instance runs it, at any moment, and each person is to be admitted once and
 -- told once: an instance that dies right after the call takes nobody's news along.
 
+restore_pause(ARGV[7])
 local more = sweep()
 local line, inside = redis.call('ZCARD', WAITING), redis.call('ZCARD', INSIDE)
 local admitted = 0

@@ -8,8 +8,6 @@
 --
 -- Atomic because the answer is to show what the change made of it.
 
-local CONTROL_TTL_MS = 30 * 24 * 3600 * 1000
-
 sweep()
 if ARGV[3] ~= '' then
     -- So many times as many places come free so many times as fast.

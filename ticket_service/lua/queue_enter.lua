@@ -2,12 +2,14 @@
 --
 -- KEYS, ARGV[1..2]  see waiting_room.lua
 -- ARGV[3]  user
+-- ARGV[4]  '1' when the caller knows that the event is paused
 -- Returns  his place: see place()
 --
 -- Atomic because two people on two instances must not both see the last free place inside, and
 -- because nobody may slip in between the look at the line and the step past it.
 
 local user = ARGV[3]
+restore_pause(ARGV[4])
 sweep()
 if not renew(user) and not let_in(user) then
     local last = redis.call('ZREVRANGE', WAITING, 0, 0, 'WITHSCORES')[2]

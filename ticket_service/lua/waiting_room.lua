@@ -19,6 +19,8 @@ local WINDOW_FREED, WINDOW_MS = 100, 30000 -- the pace is measured over at least
 local FAR_MS = 5000 -- without a look for so long, the time is not known to have been measured
 local ENOUGH_FREED = 20 -- places that must have come free before there is a pace
 
+local CONTROL_TTL_MS = 30 * 24 * 3600 * 1000 -- of what an admin decided, after one last looked
+
 local TTL_MS = 2 * ARGV[2] + 60000 -- longer than anyone can stay without a sign of life
 
 local clock = redis.call('TIME')
@@ -29,6 +31,16 @@ local stay = tonumber(ARGV[2])
 local decided = redis.call('HMGET', CONTROL, 'threshold', 'paused')
 local threshold = tonumber(decided[1] or ARGV[1])
 local paused = decided[2] == '1'
+
+-- Put a pause back that Redis lost with its memory, for a caller who knows ('1') that there was one.
+-- What an admin decided since counts more.
+local function restore_pause(known)
+    if known == '1' and not decided[2] then
+        redis.call('HSET', CONTROL, 'paused', 1)
+        redis.call('PEXPIRE', CONTROL, CONTROL_TTL_MS)
+        paused = true
+    end
+end
 
 -- Give people a place; the keys vanish by themselves when nobody comes any more.
 local function put_inside(...)

@@ -39,6 +39,10 @@ class Guards:
         if event_id not in self._lines:  # which rounds of admissions keep fresh
             self._lines[event_id] = None
 
+    def paused(self, event_id: str) -> bool:
+        """Whether the event was paused when last heard of."""
+        return event_id in self._paused
+
     def guarded(self, event_id: str) -> bool:
         """Whether the event is not known to be free: paused, or with a line of late."""
         return event_id in self._paused or event_id in self._lines

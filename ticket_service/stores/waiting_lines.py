@@ -110,7 +110,8 @@ class WaitingLines:
 
     def enter(self, event_id: str, user_id: str) -> Place:
         """Let the user in or put him at the end of the line; whoever has a place keeps it."""
-        return self._place(event_id, self._run(self._enter, event_id, user_id))
+        answer = self._run(self._enter, event_id, user_id, self._known_paused(event_id))
+        return self._place(event_id, answer)
 
     def show(self, event_id: str, user_id: str) -> Place:
         """Take a sign of life of the user, and see where he stands."""
@@ -138,6 +139,7 @@ class WaitingLines:
             keys.ADMITTED,
             event_id,
             int(self._rules.update_seconds * 1000),
+            self._known_paused(event_id),
         )
         self._guards.heard(event_id, paused=bool(paused), waiting=waiting)
         return Round(admitted, bool(more), waiting, inside, threshold, bool(tell), bool(paused))
@@ -171,7 +173,10 @@ class WaitingLines:
     def pass_gate(self, event_id: str, user_id: str, seat_ids: list[str], owner: str) -> Gate:
         """See that the user is inside, or let them in; lock the seats for `owner`, all or none."""
         locks = [keys.seat_lock(event_id, seat_id) for seat_id in seat_ids]
-        answer = self._run(self._gate, event_id, user_id, owner, LOCK_TTL_MS, more_keys=locks)
+        known = self._known_paused(event_id)
+        answer = self._run(
+            self._gate, event_id, user_id, owner, LOCK_TTL_MS, known, more_keys=locks
+        )
         if answer[0] != "inside":
             return Gate(self._place(event_id, answer), locked=False)
         return Gate(None, locked=answer[1] > 0)
@@ -196,6 +201,9 @@ class WaitingLines:
         if place.waiting:
             self._guards.heard_of_line(event_id)
         return place
+
+    def _known_paused(self, event_id: str) -> int:
+        return int(self._guards.paused(event_id))
 
     def _run(
         self, script: Script, event_id: str, *arguments: str | int, more_keys: Collection[str] = ()
