@@ -101,9 +101,11 @@ class Services:
         admissions = Admissions(
             WaitingLines(loops_redis, queue_rules, guards), rooms, announcer, bus
         )
+        locks = SeatLocks(redis)
         waiting_room = WaitingRoom(
             events,
             WaitingLines(redis, queue_rules, guards),
+            locks,
             announcer,
             admissions,
             sell_without=settings.sell_without_waiting_room,
@@ -113,7 +115,7 @@ class Services:
             event_seats=EventSeats(postgres, max_chosen=settings.max_seats_per_reservation),
             catalogue=Catalogue(postgres, documents),
             seat_maps=SeatMaps(postgres, documents),
-            seats=Seats(postgres, waiting_room, SeatLocks(redis), announcer, rules),
+            seats=Seats(postgres, waiting_room, locks, announcer, rules),
             tickets=Tickets(postgres, waiting_room, versions, announcer, rules),
             reservations=Reservations(postgres, versions, announcer),
             waiting_room=waiting_room,

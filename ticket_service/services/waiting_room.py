@@ -10,16 +10,22 @@ line when it was last heard of (stores/redis_state.py, stores/guards.py).
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
+
+import gevent
 
 from ticket_service import metrics
 from ticket_service.errors import QueueAway, QueueRequired, QueueUnavailable, SeatLocked
 from ticket_service.realtime.announcer import Announcer
 from ticket_service.services.admissions import Admissions
 from ticket_service.services.event_info import EventInfos
-from ticket_service.stores.redis import RedisUnavailable
+from ticket_service.stores.locks import LOCK_TTL_MS, SeatLocks
+from ticket_service.stores.redis import RedisFailed, RedisUnavailable
 from ticket_service.stores.waiting_lines import Overview, Place, WaitingLines
+
+FREE_TRIES = 40
+"""Tries to free the locks of someone who got no answer, as long as locks last."""
 
 
 class WaitingRoom:
@@ -30,6 +36,7 @@ class WaitingRoom:
         self,
         events: EventInfos,
         lines: WaitingLines,
+        locks: SeatLocks,
         announcer: Announcer,
         admissions: Admissions,
         *,
@@ -37,6 +44,7 @@ class WaitingRoom:
     ) -> None:
         self._events = events
         self._lines = lines
+        self._locks = locks
         self._announcer = announcer
         self._sell_without = sell_without
         self._admissions = admissions
@@ -100,11 +108,22 @@ class WaitingRoom:
             if self._sell_without and self._lines.may_be_passed(event_id):
                 metrics.PASSES_WITHOUT_GATE.inc()
                 return
+            if isinstance(error, RedisFailed) and seat_ids:
+                gevent.spawn(self._free, event_id, seat_ids, owner)
             raise self._unavailable() from error
         if gate.refused:
             raise _queue_required(event_id, gate.refused)
         if gate.locked:
             raise SeatLocked
+
+    def _free(self, event_id: str, seat_ids: list[str], owner: str) -> None:
+        """Free the locks of someone who was told that there is no waiting room, as soon as can be:
+        nobody else could have the seats until the locks end by themselves."""
+        for _ in range(FREE_TRIES):
+            with suppress(RedisUnavailable):
+                self._locks.release(event_id, seat_ids, owner, changed=False)
+                return
+            gevent.sleep(LOCK_TTL_MS / 1000 / FREE_TRIES)
 
     def _show(self, user_id: str, event_id: str) -> Place:
         self._events.read(event_id)

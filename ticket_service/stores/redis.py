@@ -56,6 +56,10 @@ class RedisUnavailable(ServiceUnavailable):
     """
 
 
+class RedisFailed(RedisUnavailable):
+    """The question was sent, and may yet be obeyed."""
+
+
 class Script:
     """A Lua script from ticket_service/lua; its header says what goes in and what comes out.
 
@@ -134,7 +138,7 @@ class Redis:
                 answer = self._ask_once(ask)
             except (redis.RedisError, OSError) as error:
                 self._judge(asked, error)
-                raise RedisUnavailable from error
+                raise RedisFailed from error
             if writes:
                 self.state.answered(asked)
             return answer

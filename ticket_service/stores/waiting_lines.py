@@ -171,7 +171,10 @@ class WaitingLines:
         self._run(self._clear, event_id)
 
     def pass_gate(self, event_id: str, user_id: str, seat_ids: list[str], owner: str) -> Gate:
-        """See that the user is inside, or let them in; lock the seats for `owner`, all or none."""
+        """See that the user is inside, or let them in; lock their seats for `owner`, all or none.
+
+        With RedisFailed the locks may have been taken, or yet be: then free them.
+        """
         locks = [keys.seat_lock(event_id, seat_id) for seat_id in seat_ids]
         known = self._known_paused(event_id)
         answer = self._run(
