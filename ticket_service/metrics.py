@@ -11,6 +11,9 @@ LOOP_SECONDS = Histogram(
 )
 LOOP_DONE = Counter("ticket_loop_done", "Things that a loop did", ["loop"])
 LOOP_FAILURES = Counter("ticket_loop_failures", "Runs of a loop that failed", ["loop"])
+EVENT_FAILURES = Counter(
+    "ticket_loop_event_failures", "Events that a loop left for its next run", ["loop"]
+)
 
 EXPIRY_LAG = Histogram(
     "ticket_expiry_lag_seconds",

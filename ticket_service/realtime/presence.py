@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import islice
 
+from ticket_service.loops import for_each_event
 from ticket_service.realtime.announcer import Announcer
 from ticket_service.realtime.events import event
 from ticket_service.realtime.rooms import Rooms
@@ -32,8 +33,11 @@ class Presence:
     def report(self) -> None:
         """Report what changed; to be called about once a second. Raises RedisUnavailable."""
         here = self._rooms.people(event(""))
-        for event_id in here.keys() | self._reported.keys():
-            self._report(event_id, here.get(event_id, set()))
+        for_each_event(
+            "presence",
+            here.keys() | self._reported.keys(),
+            lambda event_id: self._report(event_id, here.get(event_id, set())),
+        )
 
     def _report(self, event_id: str, people: set[str]) -> None:
         known = self._reported.get(event_id)

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Collection
 from itertools import islice
 
-from ticket_service.errors import ServiceUnavailable
+from ticket_service.loops import for_each_event
 from ticket_service.realtime import events
 from ticket_service.realtime.announcer import Announcer
 from ticket_service.realtime.bus import Bus
@@ -51,18 +51,22 @@ class Admissions:
         watched = self._rooms.ids(events.queue(""))
         waiting = self._lines.listed(self._looked_after) | watched
         while waiting:  # a batch of each event in turn, so that a long line holds up no other
-            waiting = {event_id for event_id in waiting if self._admit_some(event_id)}
+            admitted = for_each_event("admission", waiting, self._admit_some)
+            waiting = {event_id for event_id, more in admitted.items() if more}
 
     def keep_places(self, *, tell: bool = False) -> None:
         """Take the open queue sockets of this instance as signs of life. Raises RedisUnavailable.
 
         `tell`: messages may have been lost, so tell those who are inside and do not know it.
         """
-        for event_id in self._rooms.ids(events.queue("")):
+
+        def keep(event_id: str) -> None:
             inside = self._keep(event_id)
             for user_id in inside if tell else ():
                 if not self._rooms.knows_of_entry(user_id, event_id):
                     self._announcer.entry_allowed(event_id, user_id)
+
+        for_each_event("places", self._rooms.ids(events.queue("")), keep)
 
     def end_stays(self, event_id: str, user_ids: Collection[str]) -> None:
         """End the stays of people whose holds ran out, if Redis can be asked."""
@@ -76,13 +80,7 @@ class Admissions:
 
     def _admit_some(self, event_id: str) -> bool:
         """Admit one batch; whether there is more to do at once."""
-        try:
-            done = self._lines.admit(event_id)
-        except ServiceUnavailable:
-            raise
-        except Exception:  # whatever is wrong with this event, it must not hold up the others
-            log.exception("unhandled", extra={"event_id": event_id})
-            return False
+        done = self._lines.admit(event_id)
         if done.tell:
             self._announcer.queue_updated(event_id, done.waiting, done.inside, done.threshold)
         if done.waiting or done.paused:  # so that every instance knows that it is guarded

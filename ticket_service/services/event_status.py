@@ -6,11 +6,15 @@ decides whether something may be bought: a hold looks at the sale's times and at
 
 from __future__ import annotations
 
+import logging
 import time
 
+from cachetools import TTLCache
+
 from ticket_service.errors import ServiceUnavailable
+from ticket_service.loops import for_each_event
 from ticket_service.realtime.announcer import Announcer
-from ticket_service.stores.postgres import Postgres, Script
+from ticket_service.stores.postgres import Postgres, Script, is_of_transaction
 from ticket_service.stores.versions import Versions
 
 SWEEP_INTERVAL = 5.0
@@ -22,6 +26,9 @@ BATCH = 50
 
 SOONEST = 0.25
 """Seconds between two looks at least: so late a status may be."""
+
+FAILED_SECONDS = 30
+"""After which an event that cannot be moved is tried again."""
 
 _CLOCK = "statement_timestamp() AT TIME ZONE 'UTC'"
 
@@ -83,6 +90,8 @@ _SETTLE = Script(
 """
 )
 
+log = logging.getLogger(__name__)
+
 
 class EventStatus:
     """Moves events."""
@@ -92,6 +101,7 @@ class EventStatus:
         self._versions = versions
         self._announcer = announcer
         self._touched: set[str] = set()
+        self._failed: TTLCache[str, None] = TTLCache(10_000, FAILED_SECONDS)
         self._sweep_at = 0.0
         self._next_at = 0.0
         announcer.on_change.append(lambda event_id: self._touched.add(event_id))
@@ -120,8 +130,21 @@ class EventStatus:
         return moved
 
     def _settle(self, event_ids: list[str]) -> int:
-        if not event_ids:
-            return 0
+        """Move these events; each by itself where they cannot be moved together."""
+        event_ids = [id_ for id_ in event_ids if id_ not in self._failed]
+        try:
+            return self._settle_together(event_ids) if event_ids else 0
+        except Exception as error:
+            if not is_of_transaction(error):
+                raise
+            log.exception("events not moved together")
+            moved = for_each_event(
+                "event-status", event_ids, lambda id_: self._settle_together([id_])
+            )
+            self._failed.update(dict.fromkeys(set(event_ids) - moved.keys()))
+            return sum(moved.values())
+
+    def _settle_together(self, event_ids: list[str]) -> int:
         rows = self._postgres.transaction(_SETTLE, {"event_ids": event_ids})
         for event_id, status in rows:
             self._versions.change(event_id)

@@ -19,6 +19,7 @@ import gevent
 from gevent.lock import BoundedSemaphore
 
 from ticket_service.errors import ServiceUnavailable
+from ticket_service.loops import for_each_event
 from ticket_service.realtime import events
 from ticket_service.realtime.announcer import Announcer
 from ticket_service.realtime.bus import Bus
@@ -31,6 +32,10 @@ from ticket_service.stores.redis import Redis, RedisUnavailable
 
 CLAIM_MS = 900
 """For so long the instance that claimed an event's reading keeps the others from it."""
+
+MAX_LOOKS = 3
+"""Events that are looked at at the same time, each on a connection to PostgreSQL: few, for the
+requests want them too."""
 
 DOUBT = 0.5
 """Seconds within which messages about one seat are not taken for the order of what happened."""
@@ -149,24 +154,34 @@ class Watches:
             self._read_stock(event_id)
 
     def look(self) -> None:
-        """Look at what other programs changed; to be called about once a second."""
+        """Look at what other programs changed; to be called about once a second.
+
+        Raises ServiceUnavailable where nothing can be read.
+        """
         with_seats = self._rooms.ids(events.seats(""))
         with_stock = self._rooms.ids(events.event(""))
-        for event_id in with_seats | with_stock | self._watches.keys():
-            watch = self._watch(event_id)
+
+        def look(event_id: str) -> None:
             if event_id in with_seats:
                 self._look_at_seats(event_id)
-            if event_id in with_stock and self._may_tell_stock(watch):
+            if event_id in with_stock and self._may_tell_stock(self._watch(event_id)):
                 self._read_stock(event_id)
-            # Asked again, for somebody may have come meanwhile.
-            seats_seen = self._rooms.occupied(events.seats(event_id))
-            stock_seen = self._rooms.occupied(events.event(event_id))
-            if not seats_seen:
-                watch.seats = None
-            if not stock_seen:
-                watch.stock = None
-            if not seats_seen and not stock_seen:
-                self._watches.pop(event_id, None)
+
+        for_each_event("watch", with_seats | with_stock, look, at_once=MAX_LOOKS)
+        for event_id in list(self._watches):
+            self._forget_unseen(event_id)
+
+    def _forget_unseen(self, event_id: str) -> None:
+        """Forget what nobody looks at now."""
+        seats_seen = self._rooms.occupied(events.seats(event_id))
+        stock_seen = self._rooms.occupied(events.event(event_id))
+        watch = self._watches[event_id]
+        if not seats_seen:
+            watch.seats = None
+        if not stock_seen:
+            watch.stock = None
+        if not seats_seen and not stock_seen:
+            del self._watches[event_id]
 
     def _look_at_seats(self, event_id: str) -> None:
         """Find out for all instances, if none does; for this one alone while Redis is away, or if

@@ -51,6 +51,9 @@ _BUGS = (
     psycopg2.NotSupportedError,
 )
 
+# SQLSTATEs of one transaction, not of the server: rollback, limit, lock, time-out, RAISE.
+_REFUSALS = ("40", "54", "55", "57014", "P0")
+
 _PARAMETER = re.compile(r"(%\((\w+)\)s)(::[\w\[\]]+)?")
 
 
@@ -58,8 +61,19 @@ class ReferenceMissing(Exception):
     """A foreign key points at a row that is not there. Nothing was written."""
 
 
-class RowLocked(ServiceUnavailable):
+class Refused(ServiceUnavailable):
+    """The server answered and undid this transaction: it took too long, lost a deadlock, or a
+    trigger raised. Others may do better. Nothing was written."""
+
+
+class RowLocked(Refused):
     """Another transaction held a lock too long. Nothing was written."""
+
+
+def is_of_transaction(error: Exception) -> bool:
+    """Whether the transaction failed for what it did, so that a part of it may do better: the
+    server is there, and no lock was in the way."""
+    return type(error) is Refused or not isinstance(error, ServiceUnavailable)
 
 
 class Script:
@@ -138,10 +152,10 @@ class Postgres:
     ) -> list[tuple[Any, ...]]:
         """Run the script; return the rows of its last statement.
 
-        Raises ServiceUnavailable when PostgreSQL is gone, slow, full, or the transaction lost a
-        deadlock; RowLocked where it did not get a lock; ReferenceMissing where a foreign key
-        refuses. Either way nothing was written, unless the connection broke, or timed out,
-        before the answer came.
+        Raises ServiceUnavailable when PostgreSQL is gone or full; Refused, which is one, when it is
+        this transaction that was too slow or lost a deadlock, and RowLocked where it did not get a
+        lock; ReferenceMissing where a foreign key refuses. Either way nothing was written, unless
+        the connection broke, or timed out, before the answer came.
         """
         try:
             with self._connection() as connection:
@@ -154,7 +168,8 @@ class Postgres:
             raise
         except psycopg2.Error as error:
             log.warning("postgres refused", extra={"error": type(error).__name__})
-            raise ServiceUnavailable from error
+            refused = (error.pgcode or "").startswith(_REFUSALS)
+            raise (Refused if refused else ServiceUnavailable) from error
 
     @contextmanager
     def _connection(self) -> Iterator[_Connection]:

@@ -1,0 +1,191 @@
+"""Events with something wrong about them: each loop leaves them out and does the others' work.
+
+There are as many bad events as good ones, for a loop that stops at the first bad one goes through
+them in no order.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from datetime import timedelta
+from pathlib import Path
+
+import psycopg2
+import pytest
+from psycopg2.extensions import connection as Connection
+from redis import Redis
+
+from dev.servers import Servers
+from tests.conftest import migrated_database
+from tests.support import factories
+from tests.support.browser import Browser
+from tests.support.buyers import token_for
+from tests.support.factories import Event, one, section, ticket
+from tests.support.internal import metric
+from tests.support.service import Service, run_service
+from tests.support.visitors import Visitor, run_queue
+from tests.support.wire import check_soon
+from ticket_service.stores import keys
+
+StartService = Callable[..., Service]
+
+SOME = 4
+"""Events of either kind."""
+
+
+@pytest.fixture(scope="module")
+def database_url(servers: Servers) -> Iterator[str]:
+    """A database in which other programs may have seats, and triggers, that we know nothing of."""
+    with migrated_database(servers.database_url) as url:
+        yield url
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Connection]:
+    with closing(psycopg2.connect(database_url)) as connection:
+        connection.autocommit = True
+        yield connection
+
+
+@pytest.fixture(scope="module")
+def service(database_url: str, folder: Path) -> Iterator[Service]:
+    with run_service(folder, DATABASE_URL=database_url, HOLD_TTL_SECONDS="2") as instance:
+        yield instance
+        instance.kill()
+
+
+@pytest.fixture
+def bad(database: Connection) -> list[Event]:
+    return make_some(database)
+
+
+@pytest.fixture
+def good(database: Connection) -> list[Event]:
+    return make_some(database)
+
+
+def make_some(database: Connection) -> list[Event]:
+    return [
+        factories.make_event(database, sections=[section(seats=3)], tickets=[ticket()])
+        for _ in range(SOME)
+    ]
+
+
+def spoil(redis: Redis, *names: str) -> None:
+    """Make something else of these keys than the scripts expect."""
+    for name in names:
+        redis.set(name, "what is this?")
+
+
+def execute(database: Connection, statement: str, *values: object) -> None:
+    with database.cursor() as cursor:
+        cursor.execute(statement, values)
+
+
+def test_seats_that_cannot_be_read_hide_no_change_of_other_events(
+    service: Service, database: Connection, browser: Browser, bad: list[Event], good: list[Event]
+):
+    """Another program gives seats a status that we do not know."""
+    client, other = browser.connect(service.url), browser.connect(service.url)
+    for event in bad + good:
+        client.join("join-seat-selection", event)
+        other.join("join-event", event)
+    failed = metric(service, "ticket_loop_event_failures_total", loop="watch")
+    execute(database, "ALTER TABLE seats DROP CONSTRAINT seats_status_check")
+    for event in bad:
+        execute(database, "UPDATE seats SET status = 'b?' WHERE id = %s", event.seat_ids[0])
+    check_soon(
+        lambda: metric(service, "ticket_loop_event_failures_total", loop="watch") >= failed + SOME,
+        True,
+        seconds=3,
+    )
+    for event in good:
+        execute(database, "UPDATE seats SET status = 'locked' WHERE id = %s", event.seat_ids[0])
+        execute(
+            database, "UPDATE ticket_types SET available_quantity = 7 WHERE event_id = %s", event.id
+        )
+    for event in good:
+        client.wait("seat-locked", lambda told, e=event: told["seatId"] == e.seat_ids[0], seconds=3)
+        other.wait(
+            "ticket-updated",
+            lambda told, e=event: (told["eventId"], told["availableQuantity"]) == (e.id, 7),
+            seconds=3,
+        )
+    # And as soon as it can be read, what else happened is told of it.
+    for event in bad:
+        execute(database, "UPDATE seats SET status = 'locked' WHERE id = %s", event.seat_ids[1])
+        execute(database, "UPDATE seats SET status = 'available' WHERE status = 'b?'")
+        client.wait("seat-locked", lambda told, e=event: told["seatId"] == e.seat_ids[1], seconds=3)
+
+
+def test_a_count_that_is_spoilt_hides_no_other(
+    service: Service, redis: Redis, browser: Browser, bad: list[Event], good: list[Event]
+):
+    for event in bad:
+        spoil(redis, *keys.present(event.id)[:3])
+    client = browser.connect(service.url)
+    for event in bad + good:
+        client.join("join-event", event)
+    for event in good:
+        client.wait("room-info", lambda told, e=event: told["eventId"] == e.id, seconds=3)
+
+
+def test_a_waiting_room_that_is_spoilt_costs_no_place_elsewhere(
+    start_service: StartService,
+    database: Connection,
+    database_url: str,
+    redis: Redis,
+    browser: Browser,
+    bad: list[Event],
+    good: list[Event],
+):
+    service = start_service(DATABASE_URL=database_url, QUEUE_TTL_SECONDS="2")
+    visitor = Visitor(service, good[0].id)
+    client = browser.connect(service.url, visitor.token)
+    for event in bad + good:
+        run_queue(service, event.id, paused=True)
+        client.join("join-queue", event)
+    for event in bad:
+        spoil(redis, keys.waiting_room(event.id)[1])
+    time.sleep(3)
+    for event in good:
+        seen = redis.zscore(keys.waiting_room(event.id)[1], visitor.id)
+        assert seen is not None
+        assert time.time() - float(seen) / 1000 < 2  # a place lasts so long
+    service.kill()
+
+
+def test_an_event_that_cannot_be_moved_keeps_no_other_from_its_status(
+    service: Service, database: Connection
+):
+    """Another program's trigger refuses it."""
+    sale = timedelta(seconds=4), timedelta(hours=1)
+    bad, good = (
+        factories.make_event(database, status="upcoming", sale=sale, tickets=[ticket()])
+        for _ in range(2)
+    )
+    execute(
+        database,
+        f"""
+        CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN RAISE 'not this one'; END $$;
+        CREATE TRIGGER refuse BEFORE UPDATE ON events
+        FOR EACH ROW WHEN (OLD.id = '{bad.id}') EXECUTE FUNCTION refuse()
+        """,
+    )
+
+    def status(event: Event) -> str:
+        return str(one(database, f"SELECT status FROM events WHERE id = '{event.id}'"))
+
+    check_soon(lambda: status(good), "on_sale", seconds=7)
+    order = {"items": [{"ticketTypeId": good.ticket_type_ids[0], "quantity": 1}]}
+    execute(
+        database,
+        "UPDATE ticket_types SET available_quantity = 1 WHERE id = %s",
+        good.ticket_type_ids[0],
+    )
+    answer = service.post("/reservations", token=token_for(), json={"eventId": good.id, **order})
+    assert answer.status == 201
+    check_soon(lambda: status(good), "sold_out", seconds=2)
+    assert status(bad) == "upcoming"
+    execute(database, "DROP TRIGGER refuse ON events")
