@@ -155,6 +155,31 @@ def test_a_waiting_room_that_is_spoilt_costs_no_place_elsewhere(
     service.kill()
 
 
+def test_a_hold_whose_end_cannot_be_told_keeps_no_other_from_being_told(
+    service: Service, redis: Redis, browser: Browser, bad: list[Event], good: list[Event]
+):
+    """The waiting rooms of the bad events cannot be used; the holds of both end together."""
+    client = browser.connect(service.url)
+    for event in good:
+        client.join("join-seat-selection", event)
+    people = []
+    for event in bad + good:
+        token = token_for()
+        order = {"eventId": event.id, "seatIds": event.seat_ids[:1]}
+        assert service.post("/seats/reserve", token=token, json=order).status == 201
+        people.append((event, token))
+    for event in bad:
+        spoil(redis, keys.waiting_room(event.id)[2])
+    for event, token in people[SOME:]:
+        check_soon(
+            lambda e=event, t=token: service.get(f"/queue/status/{e.id}", token=t).json()["status"],
+            "not_in_queue",
+            seconds=4,
+        )
+        client.wait("seat-released", lambda told, e=event: told["seatId"] == e.seat_ids[0])
+    assert metric(service, "ticket_loop_failures_total", loop="expiry") == 0
+
+
 def test_an_event_that_cannot_be_moved_keeps_no_other_from_its_status(
     service: Service, database: Connection
 ):

@@ -7,7 +7,6 @@ from functools import partial
 import gevent
 from gevent import Greenlet
 
-from ticket_service import metrics
 from ticket_service.config import Settings
 from ticket_service.loops import Loop
 from ticket_service.services import Services
@@ -53,7 +52,7 @@ class Background:
                 ("bus-listen", services.bus.listen_forever, RESTART),
                 ("admission", services.admissions.admit, ADMISSION_INTERVAL),
                 ("places", services.admissions.keep_places, shortest_stay / SIGNS_PER_STAY),
-                ("expiry", self._end_holds, EXPIRY_INTERVAL),
+                ("expiry", services.expiry.end_holds, EXPIRY_INTERVAL),
                 ("event-status", services.event_status.move, EXPIRY_INTERVAL),
                 ("watch", services.watches.look, LOOK_INTERVAL),
                 ("presence", services.presence.report, settings.update_seconds),
@@ -75,9 +74,3 @@ class Background:
         self._sockets.close()
         gevent.killall(self._greenlets[BUS_LOOPS:])  # requests in flight still have things to tell
         self._sockets.close_latecomers()
-
-    def _end_holds(self) -> int:
-        lags = self._services.expiry.end_holds()
-        for lag in lags:
-            metrics.EXPIRY_LAG.observe(lag)
-        return len(lags)

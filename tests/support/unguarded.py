@@ -8,7 +8,7 @@ import os
 
 from ticket_service.app import create_app
 from ticket_service.config import Settings
-from ticket_service.services import expiry, payments, reservations, seats, tickets
+from ticket_service.services import due_holds, expiry, payments, reservations, seats, tickets
 from ticket_service.stores import redis
 from ticket_service.stores.guards import Guards
 from ticket_service.stores.postgres import Script
@@ -67,7 +67,10 @@ match os.environ["UNGUARDED"]:
         OPEN_DOOR, enter = open_door(), WaitingLines.enter
         WaitingLines.enter = enter_in_two_calls  # type: ignore[method-assign, assignment]
     case "due holds":
-        expiry.END_HOLDS = Script(end_holds=expiry._END.replace("FOR UPDATE SKIP LOCKED", ""))
+        unlocked = due_holds.END.replace("FOR UPDATE SKIP LOCKED", "")
+        together, apart = due_holds.OF_OTHERS, due_holds.OF_ONE
+        expiry.END_HOLDS = Script(end_holds=unlocked.format(which=together))  # type: ignore[attr-defined]
+        expiry.END_APART = Script(end_apart=unlocked.format(which=apart))  # type: ignore[attr-defined]
     case "paid reservation":
         payments.RECORD_PAYMENT = without(payments.RECORD_PAYMENT, "lock_paid_reservation")
     case "refunded reservation":

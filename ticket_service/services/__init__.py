@@ -17,7 +17,7 @@ from ticket_service.services.catalogue import Catalogue
 from ticket_service.services.event_info import EventInfos
 from ticket_service.services.event_seats import EventSeats
 from ticket_service.services.event_status import EventStatus
-from ticket_service.services.expiry import Expiry
+from ticket_service.services.expiry import WORKERS, Expiry
 from ticket_service.services.health import Health
 from ticket_service.services.holds import HoldRules
 from ticket_service.services.payments import Payments
@@ -41,8 +41,9 @@ from ticket_service.stores.waiting_lines import QueueRules, WaitingLines
 AUDIT_TIMEOUT_MS = 20_000
 """For each rule of the audit, which reads whole tables on a connection of its own."""
 
-LOOP_CONNECTIONS = 2
-"""Connections to PostgreSQL for the loops of an instance."""
+LOOP_CONNECTIONS = 2 + WORKERS
+"""Connections to PostgreSQL for the loops of an instance: the expiry, the events' status, and the
+events that the expiry has set aside."""
 
 
 @dataclass(frozen=True, slots=True)

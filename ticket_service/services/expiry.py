@@ -1,113 +1,52 @@
 """Ends the holds that ran out: their seats and stock come back, and everyone is told.
 
-Every instance does this; a hold that one of them has locked, the others skip. A payment locks the
-reservation too, so it comes wholly before the end or wholly after it.
+Every instance does this, and waits for nobody: a hold of which anybody else has a row is left as it
+is, its event is set aside (aside.py) and ended apart, so that it delays no other. A payment locks
+the reservation too, so it comes wholly before the end or wholly after it.
 """
 
 from __future__ import annotations
 
 import logging
-from collections import defaultdict
-from typing import NamedTuple
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from typing import Any
 
+import gevent
 from cachetools import TTLCache
+from gevent import Greenlet
 
+from ticket_service import metrics
 from ticket_service.errors import ServiceUnavailable
+from ticket_service.loops import for_each_event
 from ticket_service.realtime.announcer import Announcer
 from ticket_service.services.admissions import Admissions
-from ticket_service.stores.postgres import Postgres, Script
+from ticket_service.services.aside import Aside
+from ticket_service.services.due_holds import (
+    BATCH,
+    DUE_EVENTS,
+    DUE_OF_ONE,
+    END_AFTER_WAIT,
+    END_APART,
+    END_HOLDS,
+    NO_EVENT,
+    OVERDUE,
+    Due,
+)
+from ticket_service.stores.postgres import Postgres, RowLocked, Script, is_of_transaction
 from ticket_service.stores.versions import Versions
 
-ASIDE_SECONDS = 60
-"""After which a hold that could not be ended is tried again."""
+FAILED_SECONDS = 60
+"""After which a hold that cannot be ended, for another reason than a lock, is tried again."""
 
-BATCH = 200
-"""Holds in one transaction: it keeps the rows of their ticket types for some milliseconds."""
+ONE_BY_ONE_SECONDS = 1.0
+"""The longest time for which a turn goes through holds one by one."""
 
-# Where migrations are off, an old CHECK may know no 'expired'.
-_OVER = """
-    SELECT CASE WHEN EXISTS (
-        SELECT FROM pg_constraint c
-        JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = ANY (c.conkey)
-        WHERE c.conrelid = 'reservations'::regclass AND c.contype = 'c' AND a.attname = 'status'
-          AND cardinality(c.conkey) = 1
-          AND strpos(pg_get_constraintdef(c.oid), quote_literal('pending')) > 0
-          AND strpos(pg_get_constraintdef(c.oid), quote_literal('expired')) = 0
-    ) THEN 'cancelled' ELSE 'expired' END
-"""
-
-# The order of holds.py: the reservations, then seats by id, then ticket types by id; a new buyer
-# does not wait for a seat, but a late payment does. The time is that of the statement, which an
-# index can use. Like a cancellation, the end moves expires_at back, for a payment compares it with
-# the time at which its own transaction began.
-_END = f"""
-    WITH due AS MATERIALIZED (
-        SELECT id, event_id, user_id, expires_at FROM reservations
-        WHERE status = 'pending' AND payment_status <> 'completed'
-          AND expires_at <= statement_timestamp() AT TIME ZONE 'UTC'
-          AND id <> ALL (%(aside)s::uuid[])
-          AND (%(only)s::uuid IS NULL OR id = %(only)s::uuid)
-        ORDER BY expires_at LIMIT %(batch)s
-        FOR UPDATE SKIP LOCKED
-    ),
-    items AS MATERIALIZED (
-        SELECT due.id, i.seat_id, i.ticket_type_id, i.quantity
-        FROM due JOIN reservation_items i ON i.reservation_id = due.id
-    ),
-    places AS MATERIALIZED (
-        SELECT id FROM seats WHERE id IN (SELECT seat_id FROM items) ORDER BY id FOR UPDATE
-    ),
-    types AS MATERIALIZED (
-        SELECT id FROM ticket_types WHERE id IN (SELECT ticket_type_id FROM items)
-        ORDER BY id FOR UPDATE
-    ),
-    ended AS (
-        UPDATE reservations r SET status = ({_OVER}), expires_at = r.created_at
-        FROM due WHERE r.id = due.id
-    ),
-    seats_back AS (
-        UPDATE seats s SET status = 'available' FROM places WHERE s.id = places.id
-    ),
-    stock_back AS (
-        UPDATE ticket_types t SET available_quantity = t.available_quantity + back.quantity
-        FROM types JOIN (
-            SELECT ticket_type_id, sum(quantity) AS quantity FROM items GROUP BY ticket_type_id
-        ) back ON back.ticket_type_id = types.id
-        WHERE t.id = types.id
-    )
-    SELECT due.event_id::text, due.user_id::text,
-           extract(epoch FROM clock_timestamp() AT TIME ZONE 'UTC' - due.expires_at)::float,
-           ARRAY(SELECT items.seat_id::text FROM items
-                 WHERE items.id = due.id AND items.seat_id IS NOT NULL),
-           EXISTS (SELECT FROM items WHERE items.id = due.id AND items.ticket_type_id IS NOT NULL)
-    FROM due
-"""
-
-END_HOLDS = Script(end_holds=_END)
-
-
-_DUE = Script(
-    due_holds="""
-    SELECT id::text FROM reservations
-    WHERE status = 'pending' AND payment_status <> 'completed'
-      AND expires_at <= statement_timestamp() AT TIME ZONE 'UTC'
-      AND id <> ALL (%(aside)s::uuid[])
-    ORDER BY expires_at LIMIT %(batch)s
-"""
-)
+WORKERS = 2
+"""Events set aside that have their turn at the same time, each on a connection of its own."""
 
 log = logging.getLogger(__name__)
-
-
-class _Ended(NamedTuple):
-    """One hold that was ended."""
-
-    event_id: str | None
-    user_id: str
-    lag: float
-    """Seconds after its end."""
-    seat_ids: list[str]
-    has_tickets: bool
 
 
 class Expiry:
@@ -124,61 +63,162 @@ class Expiry:
         self._versions = versions
         self._admissions = admissions
         self._announcer = announcer
-        self._aside: TTLCache[str, None] = TTLCache(10_000, ASIDE_SECONDS)
+        self._failed: TTLCache[str, None] = TTLCache(10_000, FAILED_SECONDS)
+        self._aside: dict[str, Aside] = {}
+        self._workers: list[Greenlet[..., None] | None] = [None] * WORKERS
+        self._done = 0
+        self._looked_at, self._overdue = time.monotonic(), 0.0
+        metrics.EXPIRY_OVERDUE.set_function(
+            lambda: self._overdue + time.monotonic() - self._looked_at
+        )
 
-    def end_holds(self) -> list[float]:
-        """End all holds that are past their end; by how many seconds each was.
+    def end_holds(self) -> int:
+        """End all holds that are past their end, but for those of events set aside, whose turns it
+        starts; how many ended since the last call.
 
         To be called a few times a second. Raises ServiceUnavailable.
         """
         try:
-            return self._end_all()
-        except ServiceUnavailable:
-            raise
-        except Exception:
-            log.exception("holds not ended together")
-            return self._end_each()
-
-    def _end_all(self) -> list[float]:
-        lags: list[float] = []
-        while True:
-            ended = self._end(batch=BATCH, only=None)
-            lags += ended
-            if len(ended) < BATCH:
-                return lags
-
-    def _end_each(self) -> list[float]:
-        """One by one: what is wrong with one of them must not hold up the others."""
-        lags: list[float] = []
-        parameters = {"batch": BATCH, "aside": list(self._aside)}
-        for (reservation_id,) in self._postgres.transaction(_DUE, parameters):
-            try:
-                lags += self._end(batch=1, only=reservation_id)
-            except ServiceUnavailable:
+            self._end_together()
+        except Exception as error:
+            if not is_of_transaction(error):
                 raise
-            except Exception:
-                log.exception("hold not ended", extra={"reservation_id": reservation_id})
-                self._aside[reservation_id] = None
-        return lags
+            log.exception("holds not ended together")
+            for (event_id,) in self._postgres.transaction(DUE_EVENTS, self._others()):
+                self._set_aside(event_id)
+        self._start_turns()
+        [(self._overdue,)] = self._postgres.transaction(OVERDUE, self._others())
+        self._looked_at = time.monotonic()
+        metrics.EXPIRY_ASIDE.set(len(self._aside))
+        longest = max((self._looked_at - event.since for event in self._aside.values()), default=0)
+        metrics.EXPIRY_ASIDE_SECONDS.set(longest)
+        done, self._done = self._done, 0
+        return done
 
-    def _end(self, *, batch: int, only: str | None) -> list[float]:
-        """End one batch, and tell; how late each was."""
-        parameters = {"batch": batch, "only": only, "aside": list(self._aside)}
-        rows = self._postgres.transaction(END_HOLDS, parameters)
-        ended = [_Ended(*row) for row in rows]
-        self._tell(ended)
-        return [hold.lag for hold in ended]
+    def _end_together(self) -> None:
+        while True:
+            due = self._end(END_HOLDS, {"batch": BATCH, **self._others()})
+            missed: dict[str, set[str]] = defaultdict(set)
+            for hold in due:
+                if not hold.ended:
+                    missed[hold.event_id].update(hold.missed_types)
+            if len(due) == BATCH:  # where most are of one event, the others would wait for them
+                [(event_id, count)] = Counter(hold.event_id for hold in due).most_common(1)
+                if count > BATCH / 2:
+                    missed.setdefault(event_id, set())
+            for event_id, types in missed.items():
+                self._set_aside(event_id, types)
+            if len(due) < BATCH:
+                return
 
-    def _tell(self, ended: list[_Ended]) -> None:
-        by_event: dict[str, list[_Ended]] = defaultdict(list)
-        for hold in ended:
-            if hold.event_id is not None:
+    def _others(self) -> dict[str, Any]:
+        """The holds of events that are not set aside, as parameters."""
+        return {"failed": list(self._failed), "aside": list(self._aside)}
+
+    def _end(self, script: Script, parameters: dict[str, Any]) -> list[Due]:
+        """End one batch, and tell."""
+        due = [Due(*row) for row in self._postgres.transaction(script, parameters)]
+        by_event: dict[str, list[Due]] = defaultdict(list)
+        for hold in due:
+            if hold.ended:
                 by_event[hold.event_id].append(hold)
-        for event_id, holds in by_event.items():
-            self._versions.change(event_id)
-            seat_ids = [seat_id for hold in holds for seat_id in hold.seat_ids]
-            if seat_ids:
-                self._announcer.seats_changed(event_id, seat_ids, "available")
-            if any(hold.has_tickets for hold in holds):
-                self._announcer.stock_changed(event_id)
-            self._admissions.end_stays(event_id, {hold.user_id for hold in holds})
+                metrics.EXPIRY_LAG.observe(hold.lag)
+                self._done += 1
+        by_event.pop(NO_EVENT, None)
+        for_each_event(
+            "expiry", by_event, lambda event_id: self._tell(event_id, by_event[event_id])
+        )
+        return due
+
+    def _tell(self, event_id: str, holds: list[Due]) -> None:
+        self._versions.change(event_id)
+        seat_ids = [seat_id for hold in holds for seat_id in hold.seat_ids]
+        if seat_ids:
+            self._announcer.seats_changed(event_id, seat_ids, "available")
+        if any(hold.has_tickets for hold in holds):
+            self._announcer.stock_changed(event_id)
+        self._admissions.end_stays(event_id, {hold.user_id for hold in holds})
+
+    # Events set aside
+
+    def _set_aside(self, event_id: str, missed_types: Iterable[str] = ()) -> None:
+        self._aside.setdefault(event_id, Aside(event_id, missed_types))
+
+    def _start_turns(self) -> None:
+        for number, worker in enumerate(self._workers):
+            if worker is None or worker.dead:
+                self._workers[number] = gevent.spawn(self._take_turns, fresh_first=number == 0)
+
+    def _take_turns(self, *, fresh_first: bool) -> None:
+        """Give turns until no event is due. One worker prefers those that have not failed, so that
+        many locked events do not keep one that is only busy waiting."""
+        while True:
+            now = time.monotonic()
+            due = [e for e in self._aside.values() if not e.busy and e.next_at <= now]
+            if not due:
+                return
+            event = min(due, key=lambda e: (fresh_first and e.failures > 0, e.next_at))
+            event.busy = True
+            try:
+                self._take_turn(event)
+            except RowLocked:
+                event.note_locked()
+            except ServiceUnavailable:
+                event.note_failure()
+            except Exception:
+                log.exception("unhandled", extra={"event_id": event.event_id})
+                event.note_failure()
+            finally:
+                event.busy = False
+            if event.over:
+                del self._aside[event.event_id]
+
+    def _take_turn(self, event: Aside) -> None:
+        """End one batch of the event."""
+        try:
+            due = self._end_apart(event)
+            more = len(due) == BATCH
+        except Exception as error:
+            if not is_of_transaction(error):
+                raise
+            log.exception("holds not ended together", extra={"event_id": event.event_id})
+            due = self._end_one_by_one(event)
+            more = True
+        event.note(
+            ended=sum(hold.ended for hold in due),
+            seats={seat_id for hold in due for seat_id in hold.missed_seats},
+            types={type_id for hold in due for type_id in hold.missed_types},
+            more=more,
+        )
+
+    def _end_one_by_one(self, event: Aside) -> list[Due]:
+        """What is wrong with one of them must not hold up the others."""
+        until = time.monotonic() + ONE_BY_ONE_SECONDS
+        due: list[Due] = []
+        for (reservation_id,) in self._postgres.transaction(DUE_OF_ONE, self._of_one(event)):
+            try:
+                due += self._end_apart(event, only=reservation_id)
+            except Exception as error:
+                if not is_of_transaction(error):
+                    raise
+                log.exception("hold not ended", extra={"reservation_id": reservation_id})
+                self._failed[reservation_id] = None
+            if time.monotonic() > until:
+                break
+        return due
+
+    def _end_apart(self, event: Aside, only: str | None = None) -> list[Due]:
+        parameters = self._of_one(event, only) | {"batch": BATCH}
+        if event.ticket_type_id is None:
+            return self._end(END_APART, parameters)
+        wait = {"type_id": event.ticket_type_id, "wait_ms": str(event.wait_ms)}
+        return self._end(END_AFTER_WAIT, parameters | wait)
+
+    def _of_one(self, event: Aside, only: str | None = None) -> dict[str, Any]:
+        """The holds of an event that is set aside, as parameters."""
+        return {
+            "failed": list(self._failed),
+            "event_id": event.event_id,
+            "missed": event.missed,
+            "only": only,
+        }
