@@ -295,7 +295,7 @@ def test_ready_says_that_the_dependencies_answer(service: Service):
     names = {loop["name"] for loop in loops}
     assert {"admission", "expiry", "event-status", "watch", "presence"} <= names
     for loop in loops:
-        assert loop.keys() == {"name", "lastRun", "seconds", "done", "failures"}
+        assert loop.keys() == {"name", "lastRun", "seconds", "done", "failures", "lag", "late"}
 
 
 def test_an_instance_without_its_dependencies_says_so(

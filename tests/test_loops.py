@@ -91,10 +91,14 @@ def test_the_probe_shows_every_loop_and_when_it_last_ran(instance: Instance):
     assert seen.keys() == LOOPS
     for name in LOOPS - ENDLESS:
         loop = seen[name]
-        assert loop.keys() == {"lastRun", "seconds", "done", "failures"}
+        assert loop.keys() == {"lastRun", "seconds", "done", "failures", "lag", "late"}
+        assert loop["late"] is False
         assert is_time(loop["lastRun"])
         assert 0 <= loop["seconds"] < 1
+    for name in ENDLESS:
+        assert (seen[name]["lag"], seen[name]["late"]) == (None, False)
     for name in ("expiry", "event-status", "admission"):
+        assert 0 <= seen[name]["lag"] < 1
         ran = datetime.fromisoformat(seen[name]["lastRun"])
         assert abs((datetime.now(UTC) - ran).total_seconds()) < 1
     time.sleep(0.6)
@@ -205,6 +209,30 @@ def test_a_loop_that_meets_a_bug_is_logged_and_goes_on(
     assert lines
     assert {line["level"].upper() for line in lines} == {"ERROR"}
     assert "UndefinedColumn" in str(lines[0])
+
+
+def test_the_probe_names_a_loop_that_is_late_and_sends_no_buyer_away(
+    instance: Instance, database: Connection
+):
+    service = instance.service
+
+    def late() -> list[str]:
+        return [name for name, loop in loops(service).items() if loop["late"]]
+
+    check_soon(instance.state, (200, "ok"), seconds=10)
+    with database.cursor() as cursor:
+        cursor.execute("ALTER TABLE reservations RENAME COLUMN expires_at TO gone")
+        try:
+            check_soon(late, ["expiry"], seconds=10)
+            assert instance.state() == (200, "degraded")
+            assert loops(service)["expiry"]["lag"] > 5
+            assert metric(service, "ticket_loop_lag_seconds", loop="expiry") > 5
+            assert metric(service, "ticket_expiry_overdue_seconds") > 5
+        finally:
+            cursor.execute("ALTER TABLE reservations RENAME COLUMN gone TO expires_at")
+    check_soon(instance.state, (200, "ok"), seconds=10)
+    assert late() == []
+    assert metric(service, "ticket_loop_lag_seconds", loop="expiry") < 5
 
 
 def test_an_instance_that_has_nothing_to_do_does_next_to_nothing(

@@ -19,9 +19,6 @@ ADMISSION_INTERVAL = 0.25
 SIGNS_PER_STAY = 4
 """How often the people with open sockets give a sign of life, within the time that one lasts."""
 
-BUS_LOOPS = 2
-"""Loops at the beginning of the list that send and receive, until the process ends."""
-
 EXPIRY_INTERVAL = 0.25
 """Seconds between two looks for holds and sales that end: within a second they are to be over."""
 
@@ -45,11 +42,16 @@ class Background:
         """Start the loops, in the worker."""
         services, settings = self._services, self._settings
         shortest_stay = min(settings.queue_ttl_seconds, settings.queue_no_show_seconds)
+        bus = [
+            Loop(name, work, partial(float, RESTART), endless=True)
+            for name, work in (
+                ("bus-send", services.bus.send_forever),
+                ("bus-listen", services.bus.listen_forever),
+            )
+        ]
         loops = [
             Loop(name, work, partial(float, interval))
             for name, work, interval in (
-                ("bus-send", services.bus.send_forever, RESTART),
-                ("bus-listen", services.bus.listen_forever, RESTART),
                 ("admission", services.admissions.admit, ADMISSION_INTERVAL),
                 ("places", services.admissions.keep_places, shortest_stay / SIGNS_PER_STAY),
                 ("expiry", services.expiry.end_holds, EXPIRY_INTERVAL),
@@ -61,8 +63,10 @@ class Background:
                 ("sessions", self._sockets.remember_all, SESSION_TTL / SIGNS_PER_STAY),
             )
         ]
+        for loop in bus:  # until the process ends: requests in flight still have things to tell
+            gevent.spawn(loop.run)
         self._greenlets = [gevent.spawn(loop.run) for loop in loops]
-        services.health.loops = loops
+        services.health.loops = [*bus, *loops]
 
     def drain(self) -> None:
         """Fail readiness, and wait until the load balancer has noticed."""
@@ -72,5 +76,5 @@ class Background:
     def stop(self) -> None:
         """Close the sockets, end the loops, and let no socket keep the process from its end."""
         self._sockets.close()
-        gevent.killall(self._greenlets[BUS_LOOPS:])  # requests in flight still have things to tell
+        gevent.killall(self._greenlets)
         self._sockets.close_latecomers()

@@ -18,6 +18,9 @@ from ticket_service.stores.postgres import Refused
 LONGEST_REST = 5.0
 """Seconds between two tries of a loop that fails again and again."""
 
+MAX_LAG = 5.0
+"""Seconds by which a loop may be late, and have failed once, before the probe names it."""
+
 Result = TypeVar("Result")
 
 log = logging.getLogger(__name__)
@@ -27,7 +30,12 @@ class Loop:
     """One loop. What its work returns, if anything, is how much was done."""
 
     def __init__(
-        self, name: str, work: Callable[[], int | None], interval: Callable[[], float]
+        self,
+        name: str,
+        work: Callable[[], int | None],
+        interval: Callable[[], float],
+        *,
+        endless: bool = False,
     ) -> None:
         self.name = name
         self._work = work
@@ -37,6 +45,10 @@ class Loop:
         self.done = 0
         self.seconds = 0.0
         self.last_run: datetime | None = None
+        self._endless = endless
+        self._good_at = time.monotonic()
+        if not endless:
+            metrics.LOOP_LAG.labels(name).set_function(lambda: time.monotonic() - self._good_at)
 
     def run(self) -> None:
         """Work and rest, whatever happens, until the greenlet is killed."""
@@ -44,6 +56,17 @@ class Loop:
             self._once()
             rest = self._interval() * 2**self._failures_in_a_row
             gevent.sleep(min(rest, max(LONGEST_REST, self._interval())))
+
+    @property
+    def lag(self) -> float | None:
+        """Seconds since the last run that went well, or since the start; None where the work is
+        never to end."""
+        return None if self._endless else time.monotonic() - self._good_at
+
+    @property
+    def late(self) -> bool:
+        """Whether it is longer ago than two rests and a few seconds."""
+        return self.lag is not None and self.lag > 2 * self._interval() + MAX_LAG
 
     def details(self) -> dict[str, Any]:
         """The last run, for people who look."""
@@ -54,6 +77,8 @@ class Loop:
             "seconds": round(self.seconds, 4),
             "done": self.done,
             "failures": self.failures,
+            "lag": None if self.lag is None else round(self.lag, 3),
+            "late": self.late,
         }
 
     def _once(self) -> None:
@@ -70,6 +95,7 @@ class Loop:
                 log.exception("unhandled", extra={"loop": self.name})
         else:
             self._failures_in_a_row = 0
+            self._good_at = time.monotonic()
             self.done += done
             metrics.LOOP_DONE.labels(self.name).inc(done)
         self.last_run = datetime.now(UTC)

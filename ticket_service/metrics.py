@@ -11,6 +11,7 @@ LOOP_SECONDS = Histogram(
 )
 LOOP_DONE = Counter("ticket_loop_done", "Things that a loop did", ["loop"])
 LOOP_FAILURES = Counter("ticket_loop_failures", "Runs of a loop that failed", ["loop"])
+LOOP_LAG = Gauge("ticket_loop_lag_seconds", "Since the last run of a loop that went well", ["loop"])
 EVENT_FAILURES = Counter(
     "ticket_loop_event_failures", "Events that a loop left for its next run", ["loop"]
 )

@@ -60,4 +60,5 @@ def _status(ready: Readiness) -> str:
         return "stopping"
     if not ready.postgres:
         return "unavailable"
-    return "ok" if ready.redis else "degraded"
+    late = any(loop["late"] for loop in ready.loops)
+    return "degraded" if late or not ready.redis else "ok"
