@@ -1,7 +1,7 @@
 """Two waiting lines, a short and a long one, made in Redis as the service itself would make them.
 
 What is written has the shape of ticket_service/lua/waiting_room.lua. Inside is full, and stays so
-for longer than any run: whoever waits keeps his place.
+for longer than any run: whoever waits keeps their place.
 """
 
 from __future__ import annotations
@@ -80,9 +80,9 @@ def _fill(redis: Redis, line: Line, askers: Sequence[str]) -> None:
     waiting, seen, inside, _, control = keys.waiting_room(line.event_id)
     now = time.time()
     redis.hset(control, "threshold", INSIDE)
-    redis.zadd(
-        inside, {_user(number): int((now + KEPT_SECONDS) * 1000) for number in range(INSIDE)}
-    )
+    kept_until = int((now + KEPT_SECONDS) * 1000)
+    redis.zadd(inside, {_user(number): kept_until for number in range(INSIDE)})
+    redis.zadd(seen, {_user(number): kept_until for number in range(INSIDE)})
     people = [_user(number) for number in range(INSIDE, INSIDE + line.people)]
     step = line.people // len(askers)
     people[: step * len(askers) : step] = askers

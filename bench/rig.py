@@ -20,7 +20,11 @@ from dev.servers import servers
 
 GUNICORN = [sys.executable, "-m", "gunicorn"]
 
-OPEN_DOORS = {"QUEUE_THRESHOLD": "10000000", "QUEUE_TTL_SECONDS": "3600"}
+OPEN_DOORS = {
+    "QUEUE_THRESHOLD": "10000000",
+    "QUEUE_TTL_SECONDS": "3600",
+    "QUEUE_MAX_STAY_SECONDS": "3600",
+}
 """Every buyer is new and passes the gate, so there must be room inside for all; and nobody's stay
 or place in line may run out during a run."""
 

@@ -50,6 +50,7 @@ def test_the_defaults():
     assert given.frontend_urls == ("http://localhost:3000",)
     assert parse_dsn(given.database_url)["port"] == "5432"
     assert parse_url(given.redis_url) == {"host": "localhost", "port": 6379, "db": 0}
+    assert given.queue_max_stay_seconds == 900
 
 
 def test_the_deployments_environment_works_as_it_is():
@@ -121,6 +122,9 @@ def test_several_front_ends(text: str):
         ("MAX_SEATS_PER_RESERVATION", "0"),
         ("MAX_TICKETS_PER_RESERVATION", "-1"),
         ("MAX_LIVE_TICKETS_PER_BUYER", "many"),
+        ("QUEUE_MAX_STAY_SECONDS", "0"),
+        ("QUEUE_MAX_STAY_SECONDS", "86401"),
+        ("QUEUE_MAX_STAY_SECONDS", "15m"),
         ("LOG_LEVEL", "LOUD"),
     ],
 )

@@ -16,6 +16,7 @@ from tests.support.buyers import token_for
 from tests.support.factories import section, ticket
 from tests.support.others import pay
 from tests.support.proxy import Affinity
+from tests.support.visitors import PLACE
 from tests.support.wire import is_korean, is_time
 
 FAST = 0.2
@@ -23,8 +24,6 @@ FAST = 0.2
 
 OTHERS = 2.0
 """Seconds in which another program's change must be heard."""
-
-PLACE = {"queued", "status", "position", "estimatedWait", "queueSize", "currentUsers", "threshold"}
 
 
 @pytest.fixture

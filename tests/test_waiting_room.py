@@ -19,7 +19,7 @@ from tests.support.visitors import (
     overview,
     run_queue,
 )
-from tests.support.wire import check_error, check_soon, is_korean
+from tests.support.wire import check_error, check_soon, is_korean, is_time
 from ticket_service.stores import keys
 
 UNKNOWN = "0a1b2c3d-4e5f-4a6b-8c7d-0123456789ab"
@@ -107,6 +107,7 @@ def numbers(service, event_id):
 
 def test_the_first_comes_in(service, event):
     place = Visitor(service, event.id).check()
+    assert is_time(place.pop("stayEndsAt"))
     assert place == {
         "queued": False,
         "status": "active",
@@ -133,6 +134,7 @@ def test_whoever_finds_no_room_waits(service, room):
         "queueSize": 1,
         "currentUsers": 2,
         "threshold": 2,
+        "stayEndsAt": None,
     }
     assert (type(wait), wait) == (int, 150)  # two places once in 300 seconds
     assert second.check()["position"] == 2
@@ -694,7 +696,8 @@ def test_every_key_vanishes_when_the_event_is_quiet(service, event, redis):
         return {key: redis.ttl(key) for key in keys_of(redis, event.id)}
 
     Visitor(service, event.id).check()
-    assert lives().keys() == {keys.waiting_room(event.id)[2]}
+    _, seen, inside, *_ = keys.waiting_room(event.id)
+    assert lives().keys() == {seen, inside}
     run_queue(service, event.id, threshold=2)
     visitors = arrive(service, event.id, 3)
     buy_seat(service, event, visitors[0].token)
@@ -704,9 +707,9 @@ def test_every_key_vanishes_when_the_event_is_quiet(service, event, redis):
     visitors[2].leave()
     check_soon(lambda: -1 in lives().values(), False)
     *_, pace, control = keys.waiting_room(event.id)
-    seen = lives()
-    assert {pace, control} <= seen.keys()
-    assert max(life for key, life in seen.items() if "queue" in key and key != control) <= 660
+    left = lives()
+    assert {pace, control} <= left.keys()
+    assert max(life for key, life in left.items() if "queue" in key and key != control) <= 660
     assert redis.ttl(keys.WAITING_LINES) > 0
 
 

@@ -28,11 +28,15 @@ from ticket_service.stores import keys
 from ticket_service.stores.redis import Redis as Store
 from ticket_service.stores.waiting_lines import Place, QueueRules, WaitingLines
 
-THRESHOLD, STAY, NO_SHOW = 2, 300, 60
+THRESHOLD, STAY, NO_SHOW, LONGEST = 2, 300, 60, 400
 RULES = QueueRules(
-    threshold=THRESHOLD, ttl_seconds=STAY, no_show_seconds=NO_SHOW, update_seconds=0.1
+    threshold=THRESHOLD,
+    ttl_seconds=STAY,
+    no_show_seconds=NO_SHOW,
+    max_stay_seconds=LONGEST,
+    update_seconds=0.1,
 )
-AGE = 30
+AGE, LONG = 30, 150
 """Seconds that pass for one person at a time, on request."""
 
 SLACK = 10
@@ -73,9 +77,10 @@ def told(channel: PubSub) -> list[dict[str, Any]]:
 
 
 class Line(RuleBasedStateMachine):
-    """The model: who waits, in order, and who is inside, each with the seconds he has left.
+    """The model: who waits, in order, and who is inside, each with the seconds that they have left
+    without a sign of life; and how many those inside have left with them.
 
-    Whoever has none left has lost his place as soon as anybody does anything.
+    Whoever has none left of either has lost their place as soon as anybody does anything.
     """
 
     def __init__(self, lines: WaitingLines, redis: Redis, channel: PubSub) -> None:
@@ -85,6 +90,7 @@ class Line(RuleBasedStateMachine):
         self.keys = keys.waiting_room(self.event_id)
         self.waiting: dict[str, int] = {}
         self.inside: dict[str, int] = {}
+        self.longest: dict[str, int] = {}
         self.threshold, self.paused = THRESHOLD, False
         self.numbers: dict[str, int] = {}
         self.most_inside = 0
@@ -139,6 +145,14 @@ class Line(RuleBasedStateMachine):
             assert gate.refused is not None
             assert self.without_wait(gate.refused) == self.place(user)
 
+    @rule(users=st.sets(people, min_size=1))
+    def end(self, users: set[str]) -> None:
+        """What they came for is done, or lost; who waits again goes on waiting."""
+        self.sweep()
+        for user in users & self.inside.keys():
+            self.gone(user)
+        self.lines.end(self.event_id, sorted(users))
+
     # What time does
 
     @rule(user=people)
@@ -156,6 +170,13 @@ class Line(RuleBasedStateMachine):
     @rule(user=people)
     def time_passes(self, user: str) -> None:
         self.pass_time(user, AGE)
+
+    @rule(user=people, call=st.sampled_from(["show", "enter", "buy"]))
+    def comes_again_and_again(self, user: str, call: str) -> None:
+        """The last time, a stay has been as long as it may."""
+        for _ in range(LONGEST // LONG + 1):
+            self.pass_time(user, LONG)
+            getattr(self, call)(user)
 
     # What admins do
 
@@ -186,7 +207,7 @@ class Line(RuleBasedStateMachine):
     @rule()
     def clear(self) -> None:
         self.lines.clear(self.event_id)
-        self.waiting, self.inside = {}, {}
+        self.waiting, self.inside, self.longest = {}, {}, {}
         self.told.clear()
 
     # What the loop does
@@ -198,7 +219,7 @@ class Line(RuleBasedStateMachine):
         admitted = list(self.waiting)[:room]
         for user in admitted:
             del self.waiting[user]
-            self.inside[user] = NO_SHOW
+            self.inside[user], self.longest[user] = NO_SHOW, LONGEST
             assert user not in self.told, "told twice"
             self.told.add(user)
         done = self.lines.admit(self.event_id)
@@ -215,17 +236,19 @@ class Line(RuleBasedStateMachine):
         seen, inside = self.scores(self.keys[1]), self.scores(self.keys[2])
         assert waiting == list(self.waiting), "first come, first served"
         assert inside.keys() == self.inside.keys()
-        assert seen.keys() == self.waiting.keys()
+        assert seen.keys() == self.waiting.keys() | self.inside.keys()
         assert not inside.keys() & set(waiting), "in both places"
         assert len(inside) <= max(self.threshold, self.most_inside), "over the threshold"
         self.most_inside = len(inside)
 
         seconds, microseconds = self.redis.time()
         now = seconds + microseconds / 1e6
-        left = {user: end / 1000 - now for user, end in inside.items()}
-        left |= {user: at / 1000 + STAY - now for user, at in seen.items()}
+        silence = {user: at / 1000 + STAY - now for user, at in seen.items()}
         for user, expected in (self.waiting | self.inside).items():
-            assert expected - SLACK < left[user] <= expected + 0.01, "the time he has left"
+            assert expected - SLACK < silence[user] <= expected + 0.01, "the time they have left"
+        for user, end in inside.items():
+            expected = self.longest[user]
+            assert expected - SLACK < end / 1000 - now <= expected + 0.01, "the longest stay"
 
     @invariant()
     def nobody_falls_back(self) -> None:
@@ -243,12 +266,13 @@ class Line(RuleBasedStateMachine):
 
     def sweep(self) -> None:
         for user, left in (self.waiting | self.inside).items():
-            if left <= 0:
+            if min(left, self.longest.get(user, left)) <= 0:
                 self.gone(user)
 
     def gone(self, user: str) -> None:
         self.waiting.pop(user, None)
         self.inside.pop(user, None)
+        self.longest.pop(user, None)
         self.numbers.pop(user, None)
         self.told.discard(user)
 
@@ -263,7 +287,7 @@ class Line(RuleBasedStateMachine):
     def let_in(self, user: str) -> bool:
         if self.paused or self.waiting or len(self.inside) >= self.threshold:
             return False
-        self.inside[user] = STAY
+        self.inside[user], self.longest[user] = STAY, LONGEST
         return True
 
     def place(self, user: str) -> tuple[object, ...]:
@@ -276,6 +300,7 @@ class Line(RuleBasedStateMachine):
 
     def without_wait(self, place: Place) -> tuple[object, ...]:
         assert (place.wait > 0) == (place.status == "queued")
+        assert (place.ends_at > 0) == (place.status == "active")
         return (place.status, place.position, place.waiting, place.inside, place.threshold)
 
     def control(self, threshold: int | None, paused: bool | None) -> None:
@@ -288,7 +313,11 @@ class Line(RuleBasedStateMachine):
         return dict(pairs)
 
     def pass_time(self, user: str, seconds: int) -> None:
-        for where, key in ((self.waiting, self.keys[1]), (self.inside, self.keys[2])):
+        for where, key in (
+            (self.waiting, self.keys[1]),
+            (self.inside, self.keys[1]),
+            (self.longest, self.keys[2]),
+        ):
             if user in where:
                 where[user] -= seconds
                 self.redis.zincrby(key, -seconds * 1000, user)
@@ -354,7 +383,7 @@ def test_thousands_whose_time_ran_out_are_swept(lines: WaitingLines, redis: Redi
     lines.control(event_id, paused=False)
     while (done := lines.admit(event_id)).more:
         assert done.admitted == 0
-    assert (done.admitted, done.waiting, redis.zcard(seen)) == (1, 0, 0)
-    assert redis.zrange(inside, 0, -1) == [patient]
+    assert (done.admitted, done.waiting) == (1, 0)
+    assert redis.zrange(inside, 0, -1) == redis.zrange(seen, 0, -1) == [patient]
     assert told(channel) == [{"eventId": event_id, "userIds": [patient]}]
     redis.delete(*keys.waiting_room(event_id))

@@ -40,7 +40,11 @@ class Wait(NamedTuple):
 def start_lines(servers: Servers) -> Callable[..., WaitingLines]:
     def start(threshold: int, ttl_seconds: int = 300) -> WaitingLines:
         rules = QueueRules(
-            threshold=threshold, ttl_seconds=ttl_seconds, no_show_seconds=60, update_seconds=1
+            threshold=threshold,
+            ttl_seconds=ttl_seconds,
+            no_show_seconds=60,
+            max_stay_seconds=900,
+            update_seconds=1,
         )
         return WaitingLines(Store(servers.redis_url), rules)
 

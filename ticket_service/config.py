@@ -46,6 +46,7 @@ class Settings:
     queue_threshold: int
     queue_ttl_seconds: int
     queue_no_show_seconds: int
+    queue_max_stay_seconds: int
     update_seconds: float
     socket_aliases: bool
     drain_seconds: float
@@ -94,6 +95,9 @@ def _read(env: Env) -> Settings:
         queue_ttl_seconds=env.int("QUEUE_TTL_SECONDS", 300, validate=Range(min=1, max=86_400)),
         queue_no_show_seconds=env.int(
             "QUEUE_NO_SHOW_SECONDS", 60, validate=Range(min=1, max=86_400)
+        ),
+        queue_max_stay_seconds=env.int(
+            "QUEUE_MAX_STAY_SECONDS", 900, validate=Range(min=1, max=86_400)
         ),
         update_seconds=env.float("UPDATE_SECONDS", 1.0, validate=Range(min=0.1, max=60)),
         socket_aliases=env.bool("SOCKET_ALIASES", True),

@@ -6,8 +6,17 @@ from uuid import uuid4
 from tests.support.buyers import token_for
 from tests.support.service import Service
 
-PLACE = {"queued", "status", "position", "estimatedWait", "queueSize", "currentUsers", "threshold"}
-"""What everyone is told about his place."""
+PLACE = {
+    "queued",
+    "status",
+    "position",
+    "estimatedWait",
+    "queueSize",
+    "currentUsers",
+    "threshold",
+    "stayEndsAt",
+}
+"""What everyone is told about their place."""
 
 
 class Visitor:

@@ -1,18 +1,18 @@
 -- Let the next in line in, as many as there is room for, and tell all instances who they are.
 --
--- KEYS, ARGV[1..2]  see waiting_room.lua
--- ARGV[3]  time in which those admitted must show up, ms
--- ARGV[4]  channel for those admitted
--- ARGV[5]  event
--- ARGV[6]  shortest time between two tellings of the watchers, ms
--- ARGV[7]  '1' when the caller knows that the event is paused
+-- KEYS, ARGV[1..3]  see waiting_room.lua
+-- ARGV[4]  time in which those admitted must show up, ms
+-- ARGV[5]  channel for those admitted
+-- ARGV[6]  event
+-- ARGV[7]  shortest time between two tellings of the watchers, ms
+-- ARGV[8]  '1' when the caller knows that the event is paused
 -- Returns  {people admitted, 1 if there is more to do at once, people waiting, people inside,
 --          threshold, 1 if these numbers are to be told to the watchers, 1 if paused}
 --
 -- Atomic because every instance runs it, at any moment, and each person is to be admitted once and
 -- told once: an instance that dies right after the call takes nobody's news along.
 
-restore_pause(ARGV[7])
+restore_pause(ARGV[8])
 local more = sweep()
 local line, inside = redis.call('ZCARD', WAITING), redis.call('ZCARD', INSIDE)
 local admitted = 0
@@ -28,18 +28,23 @@ if line > 0 and not paused then
     redis.call('PEXPIRE', PACE, TTL_MS)
 
     -- While silent people are left, the next in line may be one of them: they are swept first.
+    -- Whoever is let in has not given a sign of life: they must, before the time to show up is over.
     local room = more and 0 or math.min(threshold - inside, line, BATCH)
     if room > 0 then
-        local users, stays = {}, {}
+        local users, signs, stays = {}, {}, {}
+        local last_sign = now - silence + ARGV[4]
         local popped = redis.call('ZPOPMIN', WAITING, room)
         for position = 1, #popped, 2 do
-            users[#users + 1] = popped[position]
-            stays[#stays + 1] = now + tonumber(ARGV[3])
-            stays[#stays + 1] = popped[position]
+            local user = popped[position]
+            users[#users + 1] = user
+            signs[#signs + 1], signs[#signs + 2] = last_sign, user
+            stays[#stays + 1], stays[#stays + 2] = latest, user
         end
-        redis.call('ZREM', SEEN, unpack(users))
-        put_inside(unpack(stays))
-        redis.call('PUBLISH', ARGV[4], cjson.encode({eventId = ARGV[5], userIds = users}))
+        redis.call('ZADD', SEEN, unpack(signs))
+        redis.call('ZADD', INSIDE, unpack(stays))
+        redis.call('PEXPIRE', SEEN, TTL_MS)
+        redis.call('PEXPIRE', INSIDE, TTL_MS)
+        redis.call('PUBLISH', ARGV[5], cjson.encode({eventId = ARGV[6], userIds = users}))
         admitted = #users
         line, inside = line - admitted, inside + admitted
         more = more or room == BATCH
@@ -50,7 +55,7 @@ end
 
 local told = redis.call('HMGET', PACE, 'told', 'told_at')
 local numbers = table.concat({line, inside, threshold}, ' ')
-local tell = told[1] ~= numbers and now - tonumber(told[2] or 0) >= tonumber(ARGV[6])
+local tell = told[1] ~= numbers and now - tonumber(told[2] or 0) >= tonumber(ARGV[7])
 if tell then
     redis.call('HSET', PACE, 'told', numbers, 'told_at', now)
     redis.call('PEXPIRE', PACE, TTL_MS)

@@ -1,34 +1,34 @@
 -- Look at a waiting room as an admin does, and change how it is run.
 --
--- KEYS, ARGV[1..2]  see waiting_room.lua
--- ARGV[3]  new threshold, or '' to leave it
--- ARGV[4]  '1' to pause, '0' to go on, '' to leave it
+-- KEYS, ARGV[1..3]  see waiting_room.lua
+-- ARGV[4]  new threshold, or '' to leave it
+-- ARGV[5]  '1' to pause, '0' to go on, '' to leave it
 -- Returns  {people waiting, people inside, threshold, 1 if paused, places that come free a second
 --          (text), seconds that the first in line has waited}
 --
 -- Atomic because the answer is to show what the change made of it.
 
 sweep()
-if ARGV[3] ~= '' then
+if ARGV[4] ~= '' then
     -- So many times as many places come free so many times as fast.
     local measured = redis.call('HMGET', PACE, 'freed', 'earlier_freed')
     for position, field in ipairs({'freed', 'earlier_freed'}) do
         if measured[position] then
-            redis.call('HSET', PACE, field, math.floor(measured[position] * ARGV[3] / threshold))
+            redis.call('HSET', PACE, field, math.floor(measured[position] * ARGV[4] / threshold))
         end
     end
-    threshold = tonumber(ARGV[3])
+    threshold = tonumber(ARGV[4])
     redis.call('HSET', CONTROL, 'threshold', threshold)
 end
-if ARGV[4] ~= '' then
-    paused = ARGV[4] == '1'
-    redis.call('HSET', CONTROL, 'paused', ARGV[4])
+if ARGV[5] ~= '' then
+    paused = ARGV[5] == '1'
+    redis.call('HSET', CONTROL, 'paused', ARGV[5])
     redis.call('HDEL', PACE, 'at') -- a pause is no time in which nobody left
 end
 redis.call('PEXPIRE', CONTROL, CONTROL_TTL_MS)
 local first = redis.call('ZRANGE', WAITING, 0, 0, 'WITHSCORES')[2]
-local longest = first and math.floor((now_us - tonumber(first)) / 1000000) or 0
+local waited = first and math.floor((now_us - tonumber(first)) / 1000000) or 0
 return {
     redis.call('ZCARD', WAITING), redis.call('ZCARD', INSIDE), threshold, paused and 1 or 0,
-    string.format('%.4f', pace()), math.max(0, longest),
+    string.format('%.4f', pace()), math.max(0, waited),
 }

@@ -1,14 +1,14 @@
 -- A sign of life of many people at once: those whose sockets are open.
 --
--- KEYS, ARGV[1..2]  see waiting_room.lua
--- ARGV[3..]  users
+-- KEYS, ARGV[1..3]  see waiting_room.lua
+-- ARGV[4..]  users
 -- Returns    those of them who are inside
 --
 -- Atomic because a lease that has run out must not be renewed.
 
 sweep()
 local inside = {}
-for position = 3, #ARGV do
+for position = 4, #ARGV do
     if renew(ARGV[position]) == 'active' then
         inside[#inside + 1] = ARGV[position]
     end

@@ -1,11 +1,11 @@
 -- Give a sign of life and look at one's place, without taking one.
 --
--- KEYS, ARGV[1..2]  see waiting_room.lua
--- ARGV[3]  user
--- Returns  his place: see place()
+-- KEYS, ARGV[1..3]  see waiting_room.lua
+-- ARGV[4]  user
+-- Returns  their place: see place()
 --
 -- Atomic because a lease that has run out must not be renewed.
 
 sweep()
-renew(ARGV[3])
-return place(ARGV[3])
+renew(ARGV[4])
+return place(ARGV[4])

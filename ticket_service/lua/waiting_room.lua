@@ -1,15 +1,16 @@
 -- What the scripts of the waiting room have in common; it is put in front of each.
 --
 -- KEYS[1]  waiting   sorted set: who waits, by ticket number
--- KEYS[2]  seen      sorted set: who waits, by when he was last seen (ms)
--- KEYS[3]  inside    sorted set: who is inside, by when his stay ends (ms)
+-- KEYS[2]  seen      sorted set: who waits or is inside, by their last sign of life (ms)
+-- KEYS[3]  inside    sorted set: who is inside, by when their stay ends at the latest (ms)
 -- KEYS[4]  pace      hash: how fast places come free, and what the watchers were last told
 -- KEYS[5]  control   hash: what an admin decided (threshold, paused)
 -- ARGV[1]  threshold that holds where no admin set another
--- ARGV[2]  length of a stay, and of a wait without a sign of life, ms
+-- ARGV[2]  how long a stay, or a wait, lasts without a sign of life, ms
+-- ARGV[3]  longest stay, whatever signs of life there are, ms
 --
 -- All keys are of one event (same hash tag). Nobody is ever in `waiting` and `inside` at once, and
--- whoever is in `waiting` is in `seen`. A ticket number is the moment of entering in microseconds,
+-- whoever is in one of them is in `seen`, nobody else. A ticket number is the moment of entering in microseconds,
 -- or one more than the last one's, if that is more: so it also tells how long someone has waited.
 
 local WAITING, SEEN, INSIDE, PACE, CONTROL = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
@@ -26,7 +27,11 @@ local TTL_MS = 2 * ARGV[2] + 60000 -- longer than anyone can stay without a sign
 local clock = redis.call('TIME')
 local now_us = clock[1] * 1000000 + clock[2]
 local now = math.floor(now_us / 1000)
-local stay = tonumber(ARGV[2])
+local silence, longest = tonumber(ARGV[2]), tonumber(ARGV[3])
+
+-- The end of a stay that begins now. Versions before the longest stay wrote whole milliseconds to
+-- `inside`: when a stay would end without a sign of life. The half tells their ends from ours.
+local latest = now + longest + 0.5
 
 local decided = redis.call('HMGET', CONTROL, 'threshold', 'paused')
 local threshold = tonumber(decided[1] or ARGV[1])
@@ -42,16 +47,11 @@ local function restore_pause(known)
     end
 end
 
--- Give people a place; the keys vanish by themselves when nobody comes any more.
-local function put_inside(...)
-    redis.call('ZADD', INSIDE, ...)
-    redis.call('PEXPIRE', INSIDE, TTL_MS)
-end
-
-local function seen(user)
+-- Note a sign of life of someone in `where`; the keys vanish when nobody gives one any more.
+local function seen(user, where)
     redis.call('ZADD', SEEN, now, user)
     redis.call('PEXPIRE', SEEN, TTL_MS)
-    redis.call('PEXPIRE', WAITING, TTL_MS)
+    redis.call('PEXPIRE', where, TTL_MS)
 end
 
 -- Count places that came free while people waited for them and the time was measured: what the
@@ -68,25 +68,37 @@ local function count_freed(places)
     end
 end
 
--- Let go whose time is over. More silent people than a batch are left for the next call.
-local function sweep()
-    count_freed(redis.call('ZREMRANGEBYSCORE', INSIDE, '-inf', now))
-    local silent = redis.call('ZRANGEBYSCORE', SEEN, '-inf', now - stay, 'LIMIT', 0, BATCH)
-    if #silent > 0 then
-        redis.call('ZREM', WAITING, unpack(silent))
-        redis.call('ZREM', SEEN, unpack(silent))
+-- Take people's places away, a batch at most; the places inside come free.
+local function let_go(users)
+    if #users > 0 then
+        redis.call('ZREM', WAITING, unpack(users))
+        redis.call('ZREM', SEEN, unpack(users))
+        count_freed(redis.call('ZREM', INSIDE, unpack(users)))
     end
-    return #silent == BATCH
 end
 
--- Give someone who has a place a new lease of it; his status, or nil.
+-- Let go whose time is over: first whose stay was as long as it may be, then who is silent. Whether
+-- there are more of either than a batch: they are left for the next call.
+local function sweep()
+    local over = redis.call('ZRANGEBYSCORE', INSIDE, '-inf', now, 'LIMIT', 0, BATCH)
+    let_go(over)
+    local silent = redis.call('ZRANGEBYSCORE', SEEN, '-inf', now - silence, 'LIMIT', 0, BATCH)
+    let_go(silent)
+    return #over == BATCH or #silent == BATCH
+end
+
+-- Take a sign of life of someone who has a place; their status, or nil.
 local function renew(user)
-    if redis.call('ZSCORE', INSIDE, user) then
-        put_inside(now + stay, user)
+    local ends = redis.call('ZSCORE', INSIDE, user)
+    if ends then
+        if ends % 1 == 0 then -- not ours, see `latest`
+            redis.call('ZADD', INSIDE, latest, user)
+        end
+        seen(user, INSIDE)
         return 'active'
     end
     if redis.call('ZSCORE', WAITING, user) then
-        seen(user)
+        seen(user, WAITING)
         return 'queued'
     end
     return nil
@@ -97,7 +109,8 @@ local function let_in(user)
     if paused or redis.call('ZCARD', WAITING) > 0 or redis.call('ZCARD', INSIDE) >= threshold then
         return false
     end
-    put_inside(now + stay, user)
+    redis.call('ZADD', INSIDE, latest, user)
+    seen(user, INSIDE)
     return true
 end
 
@@ -107,21 +120,23 @@ local function passed_since(at)
     return passed >= 0 and passed < FAR_MS and passed or 0
 end
 
--- Places that come free a second: measured, or as long as too little is, all of them once a stay.
+-- Places that come free a second: measured, or as long as too little is, all of them in the time
+-- that a stay lasts without a sign of life. Within the longest stay all of them come free.
 local function pace()
+    local slowest = threshold * 1000 / longest
     local measured =
         redis.call('HMGET', PACE, 'freed', 'busy', 'earlier_freed', 'earlier_busy', 'at')
     local freed = tonumber(measured[1] or 0) + tonumber(measured[3] or 0)
     local busy = tonumber(measured[2] or 0) + tonumber(measured[4] or 0)
     busy = busy + passed_since(measured[5])
-    if busy > 0 and (freed >= ENOUGH_FREED or busy >= 2 * stay) then
-        return math.max(freed, 1) * 1000 / busy
+    if busy > 0 and (freed >= ENOUGH_FREED or busy >= 2 * silence) then
+        return math.max(freed * 1000 / busy, slowest)
     end
-    return threshold * 1000 / stay
+    return math.max(threshold * 1000 / silence, slowest)
 end
 
 -- Where someone stands: status, position (0 unless queued), estimated wait in whole seconds,
--- people waiting, people inside, threshold.
+-- people waiting, people inside, threshold, when the stay ends at the latest (ms, 0 unless inside).
 local function place(user)
     local line, inside = redis.call('ZCARD', WAITING), redis.call('ZCARD', INSIDE)
     local rank = redis.call('ZRANK', WAITING, user)
@@ -131,8 +146,9 @@ local function place(user)
             ahead = ahead + threshold * math.log(inside / threshold)
         end
         local wait = math.max(1, math.floor(ahead / pace() + 0.5))
-        return {'queued', rank + 1, wait, line, inside, threshold}
+        return {'queued', rank + 1, wait, line, inside, threshold, 0}
     end
-    local status = redis.call('ZSCORE', INSIDE, user) and 'active' or 'not_in_queue'
-    return {status, 0, 0, line, inside, threshold}
+    local ends = redis.call('ZSCORE', INSIDE, user)
+    local status = ends and 'active' or 'not_in_queue'
+    return {status, 0, 0, line, inside, threshold, math.floor(ends or 0)}
 end

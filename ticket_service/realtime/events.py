@@ -122,4 +122,9 @@ ALIASES = {"seat-locked": "seat-selected", "seat-released": "seats-released"}
 
 def now() -> str:
     """The moment, as the wire shows it."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return wire_time(datetime.now(UTC))
+
+
+def wire_time(moment: datetime) -> str:
+    """A moment in UTC, as the wire shows it."""
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

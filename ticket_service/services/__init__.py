@@ -97,6 +97,7 @@ class Services:
             threshold=settings.queue_threshold,
             ttl_seconds=settings.queue_ttl_seconds,
             no_show_seconds=settings.queue_no_show_seconds,
+            max_stay_seconds=settings.queue_max_stay_seconds,
             update_seconds=settings.update_seconds,
         )
         admissions = Admissions(

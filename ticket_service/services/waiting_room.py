@@ -11,12 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from typing import Any
 
 import gevent
 
 from ticket_service import metrics
 from ticket_service.errors import QueueAway, QueueRequired, QueueUnavailable, SeatLocked
+from ticket_service.realtime import events
 from ticket_service.realtime.announcer import Announcer
 from ticket_service.services.admissions import Admissions
 from ticket_service.services.event_info import EventInfos
@@ -153,7 +155,13 @@ def _shown(place: Place) -> dict[str, Any]:
         "queueSize": place.waiting,
         "currentUsers": place.inside,
         "threshold": place.threshold,
+        "stayEndsAt": _time(place.ends_at) if place.ends_at else None,
     }
+
+
+def _time(milliseconds: int) -> str:
+    """A moment since the epoch, as the wire shows it."""
+    return events.wire_time(datetime.fromtimestamp(milliseconds / 1000, UTC))
 
 
 def _shown_to_admin(event_id: str, overview: Overview) -> dict[str, Any]:

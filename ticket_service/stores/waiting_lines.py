@@ -37,6 +37,8 @@ class Place(NamedTuple):
     """How many people wait; `inside`: how many are inside."""
     inside: int
     threshold: int
+    ends_at: int
+    """When the stay ends at the latest, in ms since the epoch by Redis' clock; 0 unless active."""
 
 
 class Gate(NamedTuple):
@@ -83,6 +85,8 @@ class QueueRules:
     """People inside at once, where no admin set another number."""
     ttl_seconds: int
     """A stay, and a wait, without a sign of life."""
+    max_stay_seconds: int
+    """A stay, whatever signs of life there are."""
     no_show_seconds: int
     """What someone who was admitted has to show up."""
     update_seconds: float
@@ -127,7 +131,7 @@ class WaitingLines:
         self._run(self._leave, event_id, user_id)
 
     def end(self, event_id: str, user_ids: Collection[str]) -> None:
-        """End the stays of many users, a thousand at most."""
+        """End the stays of many users, a thousand at most; those who wait go on waiting."""
         self._run(self._end, event_id, *user_ids)
 
     def admit(self, event_id: str) -> Round:
@@ -214,7 +218,12 @@ class WaitingLines:
         room = keys.waiting_room(event_id)
         rules = self._rules
         return self._redis.run(
-            script, [*room, *more_keys], rules.threshold, rules.ttl_seconds * 1000, *arguments
+            script,
+            [*room, *more_keys],
+            rules.threshold,
+            rules.ttl_seconds * 1000,
+            rules.max_stay_seconds * 1000,
+            *arguments,
         )
 
 

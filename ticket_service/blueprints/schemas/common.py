@@ -27,10 +27,10 @@ class Money(fields.Integer):
 class Time(fields.String):
     """A moment: ISO 8601 in UTC with milliseconds."""
 
-    def __init__(self, *, allow_none: bool = False) -> None:
+    def __init__(self, *, allow_none: bool = False, **metadata: str) -> None:
         super().__init__(
             allow_none=allow_none,
-            metadata={"format": "date-time", "example": "2026-11-22T13:00:00.000Z"},
+            metadata={"format": "date-time", "example": "2026-11-22T13:00:00.000Z", **metadata},
         )
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
+from ticket_service.blueprints.schemas.common import Time
 from ticket_service.blueprints.schemas.fields import Flag, Id, WholeNumber
 from ticket_service.config import THRESHOLDS
 
@@ -27,6 +28,12 @@ class QueuePlace(Schema):
     queueSize = fields.Integer(metadata={"description": "People who wait."})
     currentUsers = fields.Integer(metadata={"description": "People inside."})
     threshold = fields.Integer(metadata={"description": "People who may be inside at once."})
+    stayEndsAt = Time(
+        allow_none=True,
+        description="When the stay inside ends at the latest, whatever signs of life there are;"
+        " null unless active. To go on after it, enter again with POST"
+        " /api/v1/queue/check/{event_id}.",
+    )
 
 
 class EventInfo(Schema):
