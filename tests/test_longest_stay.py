@@ -16,7 +16,7 @@ from tests.support.factories import Event, section, ticket
 from tests.support.service import Response, Service, run_service
 from tests.support.sockets import connected
 from tests.support.visitors import Visitor, arrive, overview, run_queue
-from tests.support.wire import check_error, check_soon, is_time
+from tests.support.wire import check_error, check_soon, is_korean, is_time
 from ticket_service.stores import keys
 from ticket_service.stores.redis import Redis as Store
 from ticket_service.stores.waiting_lines import QueueRules, WaitingLines
@@ -240,6 +240,51 @@ def test_the_end_is_told_wherever_ones_place_is(service: Service, room: str):
     assert waiting.check()["stayEndsAt"] is None
     assert waiting.status()["stayEndsAt"] is None
     assert stranger.status()["stayEndsAt"] is None
+
+
+def test_every_open_socket_is_told_that_the_stay_is_over_and_of_the_next_entry(
+    service: Service, redis_url: str, folder: Path, room: str
+):
+    """The second time too, and on the instance that did not see the stay end."""
+    other = run_service(
+        folder,
+        REDIS_URL=redis_url,
+        QUEUE_MAX_STAY_SECONDS=str(LONGEST),
+        QUEUE_TTL_SECONDS=str(SILENT),
+        QUEUE_NO_SHOW_SECONDS=str(NO_SHOW),
+    )
+    visitor, neighbour = Visitor(service, room), Visitor(service, room)
+    with (
+        other as far,
+        connected(service, visitor.token) as here,
+        connected(far, visitor.token) as there,
+        connected(far, neighbour.token) as stranger,
+    ):
+        here.ask("join-queue", room)
+        there.ask("join-queue", room)
+        assert stranger.ask("join-queue", room)["status"] == "queued"
+        for socket in (here, there):
+            [payload] = socket.wait_for("queue-stay-ended", seconds=LONGEST + 2)
+            assert payload.keys() == {"eventId", "message"}
+            assert payload["eventId"] == room
+            assert is_korean(payload["message"])
+        stranger.wait_for("queue-entry-allowed")
+        assert visitor.check()["position"] == 1
+        neighbour.leave()
+        for socket in (here, there):
+            socket.wait_for("queue-entry-allowed")
+            socket.wait_for("queue-stay-ended", count=2, seconds=LONGEST + 2)
+            assert len(socket.payloads("queue-entry-allowed")) == 1
+            assert len(socket.payloads("queue-stay-ended")) == 2
+        far.kill()
+
+
+def test_whoever_leaves_on_a_socket_is_not_told_that_the_stay_is_over(service: Service, room: str):
+    with connected(service, Visitor(service, room).token) as socket:
+        assert socket.ask("join-queue", room)["status"] == "active"
+        socket.ask("leave-queue", room)
+        time.sleep(1)  # four rounds of signs of life
+        assert socket.payloads("queue-stay-ended") == []
 
 
 # How long one waits for it

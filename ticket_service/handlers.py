@@ -143,6 +143,7 @@ class Handlers:
     def leave_queue(self, sid: str, payload: dict[str, Any]) -> dict[str, Any]:
         """Give the place up, and be told no more."""
         self._leave(sid, events.queue(payload["eventId"]))
+        self._note(sid, payload["eventId"], "not_in_queue")
         self._waiting_room.leave(self._user(sid), payload["eventId"])
         return {}
 

@@ -122,6 +122,10 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "대기열이 초기화되었습니다. 다시 입장해 주세요.",
         "The waiting room was cleared. Please enter again.",
     ),
+    "STAY_ENDED": (
+        "입장 시간이 끝났습니다. 계속하려면 다시 입장해 주세요.",
+        "Your time inside is over. Please enter again to go on.",
+    ),
 }
 
 

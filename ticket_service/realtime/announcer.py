@@ -73,6 +73,12 @@ class Announcer:
         if self._rooms.note_entry(user_id, event_id):
             self.here(events.queue_entry_allowed(event_id, user_id))
 
+    def stay_ended(self, event_id: str, user_id: str, asked_at: float) -> None:
+        """Tell those of this person's sockets on this instance that took them for inside until
+        now. `asked_at` (`time.monotonic()`): they were not inside at some moment after it."""
+        for sid in self._rooms.forget_entry(user_id, event_id, asked_at):
+            self.here(events.queue_stay_ended(event_id, sid))
+
     def here(self, told: Told, *, skip: str | None = None) -> None:
         """Tell those of this instance, under the event's name and its alias. Others may have their
         turn meanwhile."""

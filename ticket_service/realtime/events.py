@@ -67,6 +67,12 @@ def queue_cleared(event_id: str) -> Told:
     return Told("queue-cleared", queue(event_id), payload)
 
 
+def queue_stay_ended(event_id: str, sid: str) -> Told:
+    """To a socket of someone who was inside and is not any more."""
+    payload = {"eventId": event_id, "message": sentence("STAY_ENDED", "ko")}
+    return Told("queue-stay-ended", sid, payload)
+
+
 def room_info(event_id: str, people: int) -> Told:
     """How many people look at an event, on all instances."""
     return Told("room-info", event(event_id), {"eventId": event_id, "userCount": people})

@@ -174,6 +174,19 @@ class Rooms(Manager):  # type: ignore[misc] # python-socketio has no types
         """Whether this person's sockets learned, ever, that he may enter."""
         return any(event_id in client.entries for client in self._clients_in(person(user_id)))
 
+    def forget_entry(self, user_id: str, event_id: str, before: float) -> list[str]:
+        """Forget that this person's sockets learned, before some moment (`time.monotonic()`), that
+        they may enter; the sockets that had learned it."""
+        sids = self.rooms.get(NAMESPACE, {}).get(person(user_id), ())
+        knew = [
+            sid
+            for sid in sids
+            if sid in self.clients and self.clients[sid].entries.get(event_id, before) < before
+        ]
+        for sid in knew:
+            del self.clients[sid].entries[event_id]
+        return knew
+
     def _clients_in(self, room: str) -> list[Client]:
         sids = self.rooms.get(NAMESPACE, {}).get(room, ())
         return [self.clients[sid] for sid in sids if sid in self.clients]

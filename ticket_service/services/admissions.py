@@ -8,6 +8,7 @@ hold it up.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Collection
 from itertools import islice
 
@@ -55,13 +56,18 @@ class Admissions:
             waiting = {event_id for event_id, more in admitted.items() if more}
 
     def keep_places(self, *, tell: bool = False) -> None:
-        """Take the open queue sockets of this instance as signs of life. Raises RedisUnavailable.
+        """Take the open queue sockets of this instance as signs of life, and tell whose stay is
+        over. Raises RedisUnavailable.
 
         `tell`: messages may have been lost, so tell those who are inside and do not know it.
         """
 
         def keep(event_id: str) -> None:
-            inside = self._keep(event_id)
+            asked_at = time.monotonic()
+            users = self._rooms.users(events.queue(event_id))
+            inside = self._keep(event_id, users)
+            for user_id in users - inside:
+                self._announcer.stay_ended(event_id, user_id, asked_at)
             for user_id in inside if tell else ():
                 if not self._rooms.knows_of_entry(user_id, event_id):
                     self._announcer.entry_allowed(event_id, user_id)
@@ -69,7 +75,7 @@ class Admissions:
         for_each_event("places", self._rooms.ids(events.queue("")), keep)
 
     def end_stays(self, event_id: str, user_ids: Collection[str]) -> None:
-        """End the stays of people whose holds ran out, if Redis can be asked."""
+        """End the stays of people who paid or whose holds ran out, if Redis can be asked."""
         try:
             self._lines.end(event_id, user_ids)
         except RedisUnavailable:
@@ -89,9 +95,9 @@ class Admissions:
             self._looked_after.discard(event_id)
         return done.more
 
-    def _keep(self, event_id: str) -> list[str]:
-        """Keep the places of those who are in the event's queue room; those who are inside."""
-        users, inside = iter(self._rooms.users(events.queue(event_id))), []
-        while some := list(islice(users, MOST_AT_ONCE)):
-            inside += self._lines.keep(event_id, some)
+    def _keep(self, event_id: str, users: Collection[str]) -> set[str]:
+        """Keep the places of these people; those of them who are inside."""
+        left, inside = iter(users), set[str]()
+        while some := list(islice(left, MOST_AT_ONCE)):
+            inside.update(self._lines.keep(event_id, some))
         return inside
