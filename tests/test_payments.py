@@ -24,6 +24,7 @@ from tests.support.internal import SERVICE, TOKEN, metric, tell_payment
 from tests.support.listeners import listener
 from tests.support.others import end, pay
 from tests.support.service import Response, Service, run_service
+from tests.support.visitors import Visitor, run_queue
 from tests.support.wire import check_error, check_soon
 from tests.test_bad_input import MALFORMED_IDS
 
@@ -357,6 +358,66 @@ def test_a_failure_told_after_the_payment_frees_nothing(
     }
     assert state(database, held) == ("confirmed", "completed")
     assert seat_status(database, event) == "reserved"
+
+
+# The stay in the waiting room
+
+
+def test_a_payment_ends_the_stay_and_lets_the_next_in(service: Service, event: Event):
+    """A stay that began after it is another one, which a repeat does not end."""
+    run_queue(service, event.id, threshold=1)
+    buyer, waiting = Visitor(service, event.id), Visitor(service, event.id)
+    held, payment = buy_seats(service, event, 0, token=buyer.token), str(uuid4())
+    assert waiting.check()["position"] == 1
+    assert tell_payment(service, held, payment_id=payment).status == 200
+    assert buyer.stands() == ("not_in_queue", 0)
+    check_soon(waiting.stands, ("active", 0))
+    waiting.leave()
+    assert buyer.check()["status"] == "active"
+    assert tell_payment(service, held, payment_id=payment).status == 200
+    assert buyer.stands() == ("active", 0)
+
+
+def test_a_late_payment_and_one_in_the_tables_end_the_stay_too(
+    service: Service, event: Event, database: Connection
+):
+    late, adopted = Visitor(service, event.id), Visitor(service, event.id)
+    expired = buy_seats(service, event, 0, token=late.token)
+    run_out(database, expired)
+    check_soon(late.stands, ("not_in_queue", 0))
+    written = buy_seats(service, event, 1, token=adopted.token)
+    assert pay(database, written)
+    for visitor, held in ((late, expired), (adopted, written)):
+        assert visitor.check()["status"] == "active"
+        assert tell_payment(service, held).status == 200
+        assert visitor.stands() == ("not_in_queue", 0)
+
+
+def test_a_payment_takes_no_place_in_line_and_a_failed_one_ends_no_stay(
+    service: Service, event: Event
+):
+    buyer = Visitor(service, event.id)
+    paid, failed = (buy_seats(service, event, seat, token=buyer.token) for seat in (0, 1))
+    assert tell_payment(service, failed, "failed").status == 200
+    assert buyer.stands() == ("active", 0)
+    buyer.leave()
+    run_queue(service, event.id, paused=True)
+    assert buyer.check()["position"] == 1
+    assert tell_payment(service, paid).status == 200
+    assert buyer.stands() == ("queued", 1)
+
+
+def test_a_payment_is_noted_while_redis_is_away(
+    start_service: Callable[..., Service], event: Event, database: Connection, database_url: str
+):
+    lonely = start_service(
+        DATABASE_URL=database_url, INTERNAL_API_TOKEN=TOKEN, REDIS_URL="redis://127.0.0.1:1"
+    )
+    [held] = hold_seats(database, event, event.seat_ids[:1], 60)
+    assert tell_payment(lonely, held).status == 200
+    assert state(database, held) == ("confirmed", "completed")
+    assert "stays not ended" in {line["message"] for line in lonely.log_lines()}
+    lonely.kill()
 
 
 # Too late

@@ -127,7 +127,7 @@ class Services:
             ),
             expiry=Expiry(loops_postgres, Versions(loops_redis), admissions, announcer),
             event_status=EventStatus(loops_postgres, Versions(loops_redis), announcer),
-            payments=Payments(postgres, versions, announcer),
+            payments=Payments(postgres, versions, admissions, announcer),
             audit=Audit(Postgres(settings.database_url, settings.db_schema, 1, AUDIT_TIMEOUT_MS)),
             rooms=rooms,
             bus=bus,

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from ticket_service import metrics
 from ticket_service.errors import PaymentReused, RefundDue, ReservationNotFound
 from ticket_service.realtime.announcer import Announcer
+from ticket_service.services.admissions import Admissions
 from ticket_service.services.refunds import NOTE_REFUND, unnamed
 from ticket_service.services.reservations import event_of
 from ticket_service.stores.postgres import Postgres, Script
@@ -50,7 +51,7 @@ _DECIDE = f"""
         WHERE i.reservation_id = %(reservation_id)s::uuid
     ),
     reservation AS (
-        SELECT id, event_id, status, payment_status, total_amount FROM reservations
+        SELECT id, event_id, user_id, status, payment_status, total_amount FROM reservations
         WHERE id = %(reservation_id)s::uuid
     ),
     earlier AS (
@@ -127,7 +128,7 @@ _DECIDE = f"""
         WHERE t.id = types.id AND verdict.code IN ('FREED', 'TAKEN_AGAIN')
     )
     SELECT verdict.code, (SELECT verdict FROM earlier WHERE status = %(status)s::text),
-           r.total_amount, coalesce((SELECT status FROM changed), r.status),
+           r.user_id::text, r.total_amount, coalesce((SELECT status FROM changed), r.status),
            coalesce((SELECT payment_status FROM changed), r.payment_status),
            ARRAY(SELECT id::text FROM own_seats),
            EXISTS (SELECT FROM lines)
@@ -146,6 +147,9 @@ RECORD_REFUND = Script(
     lock_payment=_LOCK_PAYMENT, lock_paid_reservation=_LOCK_RESERVATION, record_refund=NOTE_REFUND
 )
 
+_PAID = ("CONFIRMED", "TAKEN_AGAIN", "ADOPTED")
+"""Verdicts by which the buyer has paid for what they have."""
+
 
 @dataclass(frozen=True, slots=True)
 class Payment:
@@ -163,6 +167,7 @@ class _Noted(NamedTuple):
     code: str
     before: str | None
     """The verdict on it when it was told first, if this is not the first time."""
+    buyer_id: str
     amount: int
     status: str
     payment_status: str
@@ -177,9 +182,16 @@ class _Noted(NamedTuple):
 class Payments:
     """Takes note of payments."""
 
-    def __init__(self, postgres: Postgres, versions: Versions, announcer: Announcer) -> None:
+    def __init__(
+        self,
+        postgres: Postgres,
+        versions: Versions,
+        admissions: Admissions,
+        announcer: Announcer,
+    ) -> None:
         self._postgres = postgres
         self._versions = versions
+        self._admissions = admissions
         self._announcer = announcer
 
     def record(self, reservation_id: str, payment: Payment) -> dict[str, Any]:
@@ -233,3 +245,5 @@ class Payments:
                 "available" if noted.code == "FREED" else "reserved",
                 stock=noted.has_tickets and noted.code != "CONFIRMED",
             )
+        if noted.code in _PAID:
+            self._admissions.end_stays(event_id, [noted.buyer_id])

@@ -48,7 +48,7 @@ REFUND_OF_CANCELLED = f"""
 # other. `own` says whether this one is.
 NOTE_REFUND = f"""
     WITH reservation AS (
-        SELECT id, status, payment_status, total_amount FROM reservations
+        SELECT id, user_id, status, payment_status, total_amount FROM reservations
         WHERE id = %(reservation_id)s::uuid
     ),
     earlier AS (
@@ -90,7 +90,7 @@ NOTE_REFUND = f"""
           AND verdict.code = 'REFUNDED' AND verdict.own
         RETURNING r.payment_status
     )
-    SELECT verdict.code, 'REFUNDED', r.total_amount, r.status,
+    SELECT verdict.code, 'REFUNDED', r.user_id::text, r.total_amount, r.status,
            coalesce((SELECT payment_status FROM changed), r.payment_status),
            ARRAY[]::text[], false
     FROM verdict, reservation r
