@@ -333,16 +333,37 @@ def test_a_client_cannot_have_itself_forgotten(browser, service, event):
 
 
 @pytest.mark.usefixtures("listener")
-def test_what_is_no_handshake_is_refused(service):
-    for headers in (
-        {"Sec_WebSocket_Key": None},
-        {"Sec_WebSocket_Key": ""},
+@pytest.mark.parametrize("key", [None, ""])
+def test_a_handshake_without_a_key_is_refused(service, key):
+    with raw(service.port) as client:
+        client.send(handshake(Sec_WebSocket_Key=key))
+        assert client.connection.recv(65_536).startswith(b"HTTP/1.1 400")
+
+
+@pytest.mark.usefixtures("listener")
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Upgrade": None},
+        {"Upgrade": "h2c"},
+        {"Connection": None},
+        {"Connection": "keep-alive"},
         {"Sec_WebSocket_Version": "8"},
         {"Sec_WebSocket_Version": None},
-    ):
-        with raw(service.port) as client:
-            client.send(handshake(**headers))
-            assert client.connection.recv(65_536).startswith(b"HTTP/1.1 400")
+    ],
+    ids=str,
+)
+def test_a_request_that_cannot_become_a_websocket_is_told_how(service, headers):
+    with raw(service.port) as client:
+        client.send(handshake(**headers))
+        answer = client.read_until(rb"\{.*\}").decode()
+    assert answer.startswith("HTTP/1.1 426 ")
+    assert re.search(r"(?im)^upgrade: websocket\r$", answer)
+    assert re.search(r"(?im)^connection: upgrade\r$", answer)
+    assert re.search(r"(?im)^sec-websocket-version: 13\r$", answer)
+    refusal = json.loads(answer[answer.index("{") :])
+    assert refusal.pop("requestId")
+    check_refusal(refusal, "VALIDATION_ERROR")
 
 
 @pytest.mark.usefixtures("listener")

@@ -26,6 +26,10 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "이 주소에서 지원하지 않는 요청 방식입니다.",
         "This address does not answer that method.",
     ),
+    "UPGRADE_REQUIRED": (
+        "이 주소는 WebSocket 연결만 받습니다.",
+        "This address takes WebSockets only.",
+    ),
     "AUTHENTICATION_REQUIRED": ("로그인이 필요합니다.", "Please log in."),
     "INVALID_TOKEN": (
         "로그인 정보가 올바르지 않습니다. 다시 로그인해 주세요.",

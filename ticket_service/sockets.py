@@ -15,8 +15,9 @@ from flask import Flask
 from flask_socketio import SocketIO
 
 from ticket_service.config import Settings
-from ticket_service.exchange import Environ
+from ticket_service.exchange import Answer, Environ, error_body, preferred_language
 from ticket_service.handlers import Handlers
+from ticket_service.messages import sentence
 from ticket_service.realtime.engine import EngineSocket
 from ticket_service.realtime.packets import Json, guard, is_allowed, quiet_logger
 from ticket_service.realtime.rooms import NAMESPACE
@@ -66,6 +67,10 @@ class Sockets:
 
         Flask-SocketIO would do it, but copies the environment and makes a class for each client.
         """
+        if _wants_websocket(environ) and not _can_upgrade(environ):
+            refusal = _upgrade_required(environ)
+            start_response("426 Upgrade Required", refusal.headers)
+            return [refusal.body]
         environ["flask.app"] = self._app
         answer: Iterable[bytes] = self._rooms.server.handle_request(environ, start_response)
         return answer
@@ -98,3 +103,37 @@ class Sockets:
             for socket in list(self._engine.sockets.values()):
                 socket.close(wait=False)
             gevent.sleep(LATECOMERS_INTERVAL)
+
+
+def _wants_websocket(environ: Environ) -> bool:
+    """Whether this is to become a WebSocket, or should have been."""
+    return environ["REQUEST_METHOD"] == "GET" and (
+        "transport=websocket" in environ.get("QUERY_STRING", "")
+        or environ.get("HTTP_UPGRADE", "").lower() == "websocket"
+    )
+
+
+def _can_upgrade(environ: Environ) -> bool:
+    """Whether the request asks for the protocol that we speak: RFC 6455, section 4.2.1."""
+    connection = environ.get("HTTP_CONNECTION", "").lower().split(",")
+    return (
+        environ.get("HTTP_UPGRADE", "").lower() == "websocket"
+        and any(option.strip() == "upgrade" for option in connection)
+        and environ.get("HTTP_SEC_WEBSOCKET_VERSION") == "13"
+    )
+
+
+def _upgrade_required(environ: Environ) -> Answer:
+    """The refusal of a request that lacks what makes it a WebSocket: RFC 6455, section 4.2.2."""
+    language = preferred_language(environ.get("HTTP_ACCEPT_LANGUAGE", ""))
+    return error_body(
+        426,
+        "VALIDATION_ERROR",
+        sentence("UPGRADE_REQUIRED", language),
+        environ,
+        headers=[
+            ("Connection", "Upgrade"),
+            ("Upgrade", "websocket"),
+            ("Sec-WebSocket-Version", "13"),
+        ],
+    )

@@ -70,7 +70,7 @@ class WebSocket:
         """Shake hands and serve until either side closes. Raises StopIteration then, for gunicorn:
         the connection is not to be used again."""
         key = environ.get("HTTP_SEC_WEBSOCKET_KEY", "").encode("latin-1")
-        if not key or environ.get("HTTP_SEC_WEBSOCKET_VERSION") != "13":
+        if not key:
             start_response("400 Bad Request", [("Content-Type", "text/plain")])
             return [b"Not a WebSocket handshake."]
         self._socket = environ["gunicorn.socket"]
