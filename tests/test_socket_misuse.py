@@ -3,6 +3,7 @@
 import json
 import re
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from uuid import UUID
 
@@ -12,12 +13,13 @@ import pytest
 from tests.support.browser import run_browser
 from tests.support.buyers import token_for
 from tests.support.factories import section, ticket
-from tests.support.websocket import BINARY, frame, handshake, raw, websocket
+from tests.support.polling import Polling
+from tests.support.websocket import BINARY, frame, handshake, newcomer, raw, websocket
 from tests.support.wire import check_soon, each
 from ticket_service.handlers import LARGEST_PAYLOAD
+from ticket_service.realtime.budgets import SIGNED_IN
 from ticket_service.realtime.limits import BURST, PER_SECOND
 from ticket_service.realtime.rooms import MOST_ROOMS
-from ticket_service.realtime.websocket import LARGEST_MESSAGE
 from ticket_service.sockets import LOGIN_TIMEOUT
 
 UNKNOWN = str(UUID(int=7))
@@ -171,7 +173,7 @@ def test_unknown_event_names_are_ignored(browser, service, event):
 BROKEN = {
     "an unmasked frame": frame(b'42["join-event"]', masked=False),
     "a huge declared length": frame(b"x" * 200_000, length=2**62),
-    "a length beyond the limit": frame(b"x" * (LARGEST_MESSAGE + 1)),
+    "a length beyond the limit": frame(b"x" * (SIGNED_IN.max_message + 1)),
     "fragments beyond the limit": frame(b"x" * 60_000, final=False) + frame(b"x" * 60_000, 0),
     "a reserved opcode": frame(b"x", 5),
     "reserved bits": b"\xf1\x80abcd",
@@ -194,9 +196,7 @@ def test_a_broken_frame_ends_the_connection(service, data):
 @pytest.mark.usefixtures("listener")
 @pytest.mark.parametrize("data", BROKEN.values(), ids=BROKEN.keys())
 def test_a_broken_frame_before_the_token_ends_the_connection(service, data):
-    with raw(service.port) as client:
-        client.send(handshake())
-        client.read_until(rb"101 [\s\S]*\r\n\r\n")
+    with newcomer(service.port) as client:
         client.send(data)
         assert client.ended()
 
@@ -262,9 +262,7 @@ def test_a_broken_packet_harms_nobody(service, event):
             with suppress(ConnectionError):
                 client.say('421["join-event","' + event.id + '"]')
                 client.read_until(rb"431\[|44")
-        with raw(service.port) as client:
-            client.send(handshake())
-            client.read_until(rb"101 [\s\S]*\r\n\r\n")
+        with newcomer(service.port) as client:
             client.say(packet)
             with suppress(ConnectionError):
                 client.say("40{}")
@@ -298,9 +296,7 @@ def test_attachments_end_the_connection(browser, service):
 @pytest.mark.usefixtures("listener")
 def test_without_a_token_nothing_is_answered_and_nothing_heard(service, event):
     """The connection of Engine.IO stands before the token is shown."""
-    with raw(service.port) as client:
-        client.send(handshake())
-        client.read_until(rb"101 [\s\S]*\r\n\r\n[\s\S]*\{.*\}")
+    with newcomer(service.port) as client:
         client.say(f'421["join-seat-selection","{event.id}"]')
         body = {"eventId": event.id, "seatIds": event.seat_ids[:1]}
         assert service.post("/seats/reserve", token=token_for(), json=body).status == 201
@@ -314,8 +310,7 @@ def test_without_a_token_nothing_is_answered_and_nothing_heard(service, event):
 def test_who_shows_no_valid_token_may_not_stay(service):
     """One shows none, one stays after its token's end; each has opened the connection itself."""
     token = token_for(exp=int(time.time()) + 2)
-    with raw(service.port) as silent, websocket(service.port, token) as stays:
-        silent.send(handshake())
+    with newcomer(service.port) as silent, websocket(service.port, token) as stays:
         started = time.monotonic()
         for client in (silent, stays):
             client.connection.settimeout(LOGIN_TIMEOUT + 5)
@@ -451,12 +446,9 @@ def test_clients_that_do_not_read_are_dropped(browser, start_service, make_event
 
 @pytest.mark.parametrize("logged_in", [True, False])
 def test_who_never_stops_talking_silences_nobody(service, logged_in):
-    """He is disconnected, with or without a token, and others are served meanwhile."""
+    """They are disconnected, with or without a token, and others are served meanwhile."""
     flood = frame(b'42["join-event",1]') * 1_000
-    with websocket(service.port) if logged_in else raw(service.port) as client:
-        if not logged_in:
-            client.send(handshake())
-            client.read_until(rb"101 [\s\S]*\{.*\}")
+    with websocket(service.port) if logged_in else newcomer(service.port) as client:
         times = []
 
         def talk() -> None:
@@ -471,23 +463,26 @@ def test_who_never_stops_talking_silences_nobody(service, logged_in):
         assert max(times, default=0) < 1
 
 
-class Polling:
-    """A client that polls when told to."""
+def test_who_polls_twice_at_once_is_disconnected(service):
+    """So that one connection cannot keep many requests waiting."""
+    polling = Polling(service)
+    with ThreadPoolExecutor(2) as pool:
+        answers = [answer.status for answer in pool.map(lambda _: polling.get(), range(2))]
+    assert 400 in answers
+    assert polling.get().status == 400
 
-    def __init__(self, service):
-        self._service = service
-        self._path = "/socket.io/?EIO=4&transport=polling"
-        opened = self.get()
-        [sid] = re.findall(rb'"sid":"([^"]+)"', opened.body)
-        self._path += f"&sid={sid.decode()}"
-        self.post("40" + json.dumps({"token": token_for()}))
-        assert self.get().body.startswith(b'40{"sid"')
 
-    def get(self):
-        return self._service.request("GET", self._path)
-
-    def post(self, text):
-        assert self._service.request("POST", self._path, body=text.encode()).status == 200
+def test_answers_that_are_never_fetched_are_not_kept_without_end(service, database, make_event):
+    """Each of these is a tenth of what is kept for a client."""
+    event = make_event(sections=[section(rows=15, seats=100)])
+    with database.cursor() as cursor:
+        cursor.execute("UPDATE seats SET status = 'reserved' WHERE event_id = %s", [event.id])
+    polling = Polling(service)
+    statuses = [
+        polling.post(f'421["join-seat-selection","{event.id}"]').status for _ in range(BURST)
+    ]
+    assert statuses[0] == 200
+    assert statuses[-1] == 400
 
 
 def take(database, event, row):

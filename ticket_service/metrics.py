@@ -45,3 +45,6 @@ REDIS_FAILURES = Counter("ticket_redis_failures", "Calls of Redis that failed", 
 PASSES_WITHOUT_GATE = Counter(
     "ticket_passes_without_waiting_room", "Attempts to buy let through while Redis was away"
 )
+WEBSOCKETS_CLOSED = Counter(
+    "ticket_websockets_closed", "WebSockets closed for what their clients did", ["reason"]
+)

@@ -18,10 +18,10 @@ from ticket_service.config import Settings
 from ticket_service.exchange import Answer, Environ, error_body, preferred_language
 from ticket_service.handlers import Handlers
 from ticket_service.messages import sentence
+from ticket_service.realtime.budgets import SIGNED_IN
 from ticket_service.realtime.engine import EngineSocket
 from ticket_service.realtime.packets import Json, guard, is_allowed, quiet_logger
 from ticket_service.realtime.rooms import NAMESPACE
-from ticket_service.realtime.websocket import LARGEST_MESSAGE, WebSocket
 from ticket_service.services import Services
 
 LATECOMERS_INTERVAL = 0.1
@@ -47,13 +47,12 @@ class Sockets:
             logger=logging.getLogger("socketio"),
             engineio_logger=quiet_logger(),
             manage_session=False,
-            max_http_buffer_size=LARGEST_MESSAGE,
+            max_http_buffer_size=SIGNED_IN.max_message,
         )
         self._app = app
         self._rooms = services.rooms
         self._engine = services.rooms.server.eio
         engineio.socket.Socket = EngineSocket  # the engine makes one for each client
-        self._engine._async = {**self._engine._async, "websocket": WebSocket}
         guard(services.rooms.server)
         self._silent: dict[str, float] = {}
         self._drain_seconds = settings.drain_seconds
@@ -77,9 +76,11 @@ class Sockets:
 
     def close_unwelcome(self) -> None:
         """Disconnect those whose token has ended: they must log in before they come back. And close
-        those that did not show one in time. To be called about once a second."""
+        those that did not show one in time. Others have their turn in between, for many may end at
+        once. To be called about once a second."""
         for sid in self._rooms.expired(time.time()):
             self._rooms.server.disconnect(sid)
+            gevent.sleep(0)
         now, earlier = time.monotonic(), self._silent
         self._silent = {}
         for sid, socket in list(self._engine.sockets.items()):
@@ -87,6 +88,7 @@ class Sockets:
                 since = self._silent[sid] = earlier.get(sid, now)
                 if now - since > LOGIN_TIMEOUT:
                     socket.close(wait=False)
+                    gevent.sleep(0)
 
     def close(self) -> None:
         """Close all sockets, one after the other, over DRAIN_SECONDS; their clients connect to

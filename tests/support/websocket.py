@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 from tests.support.buyers import token_for
 
-TEXT, BINARY, CLOSE, PING = 1, 2, 8, 9
+CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
 FINAL = 0x80
 
 
@@ -80,6 +80,17 @@ class Raw:
             read += data
         return read
 
+    def close_code(self) -> int | None:
+        """Why the server closes the WebSocket, which it does soon; None where it does not say. What
+        was read before must have ended with a frame."""
+        read = b""
+        try:
+            while data := self.connection.recv(65_536):
+                read += data
+        except ConnectionError:
+            pass
+        return next((code for opcode, code in _frames(read) if opcode == CLOSE), None)
+
     def ended(self) -> bool:
         """Whether the server ends the connection, soon."""
         try:
@@ -104,13 +115,34 @@ def raw(port: int, *, receive_buffer: int | None = None) -> Iterator[Raw]:
 
 
 @contextmanager
+def newcomer(port: int, *, receive_buffer: int | None = None) -> Iterator[Raw]:
+    """A connection of Engine.IO over a WebSocket that has shown no token."""
+    with raw(port, receive_buffer=receive_buffer) as connection:
+        connection.send(handshake())
+        connection.read_until(rb"101 [\s\S]*\r\n\r\n[\s\S]*\{.*\}")
+        yield connection
+
+
+@contextmanager
 def websocket(
     port: int, token: str | None = None, *, receive_buffer: int | None = None
 ) -> Iterator[Raw]:
     """A Socket.IO connection over a WebSocket, ready to be misused."""
-    with raw(port, receive_buffer=receive_buffer) as connection:
-        connection.send(handshake())
-        connection.read_until(rb"101 [\s\S]*\r\n\r\n[\s\S]*\{.*\}")
+    with newcomer(port, receive_buffer=receive_buffer) as connection:
         connection.say("40" + json.dumps({"token": token or token_for()}))
-        connection.read_until(rb'40\{"sid"')
+        connection.read_until(rb'40\{"sid".*\}')
         yield connection
+
+
+def _frames(data: bytes) -> Iterator[tuple[int, int]]:
+    """The frames of a server: opcode, and the first two bytes of the payload as a number."""
+    at = 0
+    while at + 2 <= len(data):
+        opcode, size = data[at] & 15, data[at + 1]
+        at += 2
+        if size > 125:
+            width = 2 if size == 126 else 8
+            size = int.from_bytes(data[at : at + width], "big")
+            at += width
+        yield opcode, int.from_bytes(data[at : at + min(size, 2)], "big")
+        at += size

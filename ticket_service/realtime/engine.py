@@ -9,14 +9,25 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from typing import Any
 
 import engineio.socket
 import gevent
-from engineio.exceptions import SocketIsClosedError, UnknownPacketError
+from engineio.exceptions import (
+    ContentTooLongError,
+    QueueEmpty,
+    SocketIsClosedError,
+    UnknownPacketError,
+)
 from engineio.packet import NOOP, PING, Packet
 
-from ticket_service.realtime.websocket import WebSocket
+from ticket_service.exchange import Environ
+from ticket_service.realtime.budgets import UPGRADE_COST, Budget
+from ticket_service.realtime.websocket import MOST_UNSENT, WebSocket
+
+UPGRADE_TIMEOUT = 10.0
+"""Seconds in which a client that polls must have gone over to its new WebSocket."""
 
 log = logging.getLogger(__name__)
 
@@ -30,16 +41,50 @@ class EngineSocket(engineio.socket.Socket):  # type: ignore[misc] # engineio has
 
     def __init__(self, server: Any, sid: str) -> None:
         super().__init__(server, sid)
+        self.budget = Budget()
         self.websocket: WebSocket | None = None
         """There as soon as nothing in the queue must go first; then there is no queue."""
         self._timer: Any = None
+        self._polling = False
+        self._unsent_bytes = 0
 
     def send(self, pkt: Packet) -> None:
-        """Send a packet. Raises SocketIsClosedError."""
-        if self.websocket is None:
+        """Send a packet, or drop a client that polls too seldom. Raises SocketIsClosedError."""
+        if self.websocket is not None:
+            if self.check_ping_timeout():
+                self.websocket.send(pkt.encode())
+        elif self._unsent_bytes > MOST_UNSENT:
+            self.close(wait=False, abort=True)
+        else:
             super().send(pkt)
-        elif self.check_ping_timeout():
-            self.websocket.send(pkt.encode())
+            self._unsent_bytes += len(pkt.encode())
+
+    def receive(self, pkt: Packet) -> None:
+        """Do what a packet asks for. Raises BudgetSpent for a client that polls: of a WebSocket
+        each frame was counted."""
+        if self.websocket is None:
+            self.budget.spend()
+            self.budget.wait_turn()
+        super().receive(pkt)
+
+    def poll(self) -> list[Packet]:
+        """Wait for packets to a client that polls. Raises QueueEmpty, which ends the connection,
+        after some time without any, and where it polls twice at once."""
+        if self._polling:
+            raise QueueEmpty
+        self._polling = True
+        try:
+            packets: list[Packet] = super().poll()
+        finally:
+            self._polling = False
+        self._unsent_bytes = 0
+        return packets
+
+    def handle_post_request(self, environ: Environ) -> None:
+        """Receive the packets of a client that polls. Raises ContentTooLongError, BudgetSpent."""
+        if int(environ.get("CONTENT_LENGTH") or 0) > self.budget.allowance.max_message:
+            raise ContentTooLongError
+        super().handle_post_request(environ)
 
     def close(self, wait: bool = True, abort: bool = False, reason: str | None = None) -> None:
         """Say goodbye, unless `abort`, and forget the client."""
@@ -62,6 +107,14 @@ class EngineSocket(engineio.socket.Socket):  # type: ignore[misc] # engineio has
         if not self.closing and not self.closed:
             self.last_ping = time.time()
             self.send(Packet(PING))
+
+    def _upgrade_websocket(self, environ: Environ, start_response: Callable[..., Any]) -> Any:
+        """Shake hands. Raises BudgetSpent."""
+        if self.upgrading:
+            return self.server._bad_request()
+        if self.connected:
+            self.budget.spend(UPGRADE_COST)
+        return WebSocket(self._websocket_handler, self.server, self.budget)(environ, start_response)
 
     def _websocket_handler(self, websocket: WebSocket) -> None:
         """Read until the WebSocket is at its end."""
@@ -96,11 +149,12 @@ class EngineSocket(engineio.socket.Socket):  # type: ignore[misc] # engineio has
         """Have a client that polls use its new WebSocket from now on; whether it does."""
         self.upgrading = True  # and polls are answered at once
         try:
-            if websocket.wait() != "2probe":
-                return False
-            websocket.send("3probe")
-            self.queue.put(Packet(NOOP))  # for the poll that is open
-            return websocket.wait() == "5"
+            with gevent.Timeout(UPGRADE_TIMEOUT, False):  # type: ignore[arg-type] # the stubs
+                if websocket.wait() == "2probe":
+                    websocket.send("3probe")
+                    self.queue.put(Packet(NOOP))  # for the poll that is open
+                    return websocket.wait() == "5"
+            return False
         finally:
             self.upgrading = False
 

@@ -9,18 +9,19 @@ such things is disconnected. Nothing of ours has attachments.
 from __future__ import annotations
 
 import logging
-import time
 from typing import Any
 
 import orjson
 from socketio.packet import CONNECT, DISCONNECT, EVENT
+from wsproto.frame_protocol import CloseReason
 
 from ticket_service.exchange import Environ
-
-MOST_PACKETS = 400
-"""Packets that a client may send at once, logged in or not; PACKETS_PER_SECOND: how many more each
-second. Handlers refuse far fewer, but answer; this is for those who do not care."""
-PACKETS_PER_SECOND = 50
+from ticket_service.realtime.budgets import (
+    NEWCOMER,
+    SIGN_IN_COST,
+    SIGNED_IN,
+)
+from ticket_service.realtime.rooms import NAMESPACE
 
 _RESERVED = {"connect", "disconnect"}
 
@@ -39,10 +40,12 @@ def guard(server: Any) -> None:
         if socket is None or socket.closed:
             return  # what it sent before it knew
         try:
-            _count(socket.session)
-            _check(server, data)
+            if _check(server, data) == CONNECT:
+                socket.budget.spend(SIGN_IN_COST)
         except Exception as error:  # of whatever kind python-socketio fails with
             log.info("not a packet", extra={"error": type(error).__name__})
+            if socket.websocket is not None:
+                socket.websocket.close(CloseReason.POLICY_VIOLATION)
             disconnect(engine_sid, abort=True)
             return
         try:
@@ -50,6 +53,11 @@ def guard(server: Any) -> None:
         except Exception:
             log.exception("unhandled")
             disconnect(engine_sid, abort=True)
+        if (
+            socket.budget.allowance is NEWCOMER
+            and server.manager.sid_from_eio_sid(engine_sid, NAMESPACE) is not None
+        ):
+            socket.budget.allowance = SIGNED_IN
 
     def disconnect(engine_sid: str, *, abort: bool = False) -> None:
         socket = server.eio.sockets.get(engine_sid)
@@ -60,18 +68,8 @@ def guard(server: Any) -> None:
     server.eio.disconnect = disconnect
 
 
-def _count(session: dict[str, float]) -> None:
-    """Raise ValueError for a client that sends more than any could that listens to its answers."""
-    now = time.monotonic()
-    waited = (now - session.get("at", now)) * PACKETS_PER_SECOND
-    session["packets"] = max(0.0, session.get("packets", 0.0) - waited) + 1
-    session["at"] = now
-    if session["packets"] > MOST_PACKETS:
-        raise ValueError("too many")
-
-
-def _check(server: Any, data: str | bytes) -> None:
-    """Raise ValueError unless this is a packet that we know."""
+def _check(server: Any, data: str | bytes) -> int:
+    """The type of a packet that we know. Raises ValueError for any other."""
     if isinstance(data, bytes):
         raise ValueError("an attachment")
     packet = server.packet_class(encoded_packet=data)
@@ -83,6 +81,8 @@ def _check(server: Any, data: str | bytes) -> None:
             raise ValueError("an event that is not for clients to send")
     elif packet.packet_type not in (CONNECT, DISCONNECT):
         raise ValueError("nothing that we ask for")
+    packet_type: int = packet.packet_type
+    return packet_type
 
 
 class Json:

@@ -12,21 +12,29 @@ import base64
 import hashlib
 import socket
 import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable
 from contextlib import suppress
 from typing import Any
 
 import gevent
 from gevent import socket as gevent_socket
-from wsproto.connection import Connection, ConnectionType
-from wsproto.events import CloseConnection, Message, Ping
+from wsproto.connection import Connection, ConnectionState, ConnectionType
+from wsproto.events import CloseConnection, Event, Message, Ping
 from wsproto.frame_protocol import CloseReason
 from wsproto.utilities import ProtocolError
 
 from ticket_service.exchange import Environ
+from ticket_service.metrics import WEBSOCKETS_CLOSED
+from ticket_service.realtime.budgets import Budget, BudgetSpent
 
-LARGEST_MESSAGE = 100_000
-"""Bytes that a client may send at once; handlers allow far less, and say so."""
+READ_SIZE = 16_384
+"""Bytes read at once: a frame of these is unmasked in 50 microseconds."""
+
+MAX_FRAGMENTS = 100
+"""Pieces of one message: fragments, or what arrives of a frame at a time."""
+
+MAX_DISCARDED_READS = 16
+"""Reads of what had arrived when a connection ended."""
 
 MOST_UNSENT = 1_000_000
 """Bytes kept for a client that does not read; then it is dropped."""
@@ -56,11 +64,13 @@ class WebSocket:
     `wait` is for the one greenlet that reads. `send` and `push` never wait.
     """
 
-    def __init__(self, handler: Callable[[WebSocket], object], server: Any) -> None:
+    def __init__(self, handler: Callable[[WebSocket], object], server: Any, budget: Budget) -> None:
         self._handler = handler
+        self._budget = budget
         # A client that lives answers a ping within this time.
         self._patience = server.ping_interval + server.ping_timeout
         self._connection = Connection(ConnectionType.SERVER)
+        self._events = self._receive()
         self._socket: Any = None
         self._unsent: list[bytes] = []
         self._unsent_bytes = 0
@@ -83,33 +93,57 @@ class WebSocket:
             b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n"
         )
         self._handler(self)
+        self.close()
+        self._events.close()
+        self._discard()
         raise StopIteration
 
     def wait(self) -> str | bytes | None:
         """The next message; None when the connection is at its end."""
         parts: list[str | bytes] = []
         size = 0
-        while True:
-            gevent.sleep(0)  # a client that always has something to say must not silence the others
-            try:
-                for event in self._connection.events():
-                    if isinstance(event, Message):
-                        parts.append(event.data)
-                        size += len(event.data)
-                        if size > LARGEST_MESSAGE:
-                            self._say_goodbye(CloseReason.MESSAGE_TOO_BIG)
-                            return None
-                        if event.message_finished:
-                            return parts[0][:0].join(parts)  # type: ignore[arg-type]
-                    elif isinstance(event, Ping):
-                        self.push(self._connection.send(event.response()))
-                    elif isinstance(event, CloseConnection):
-                        self.push(self._connection.send(event.response()))
+        try:
+            for event in self._events:
+                if isinstance(event, CloseConnection):
+                    self._answer_close(event)
+                    return None
+                if isinstance(event, Message):
+                    parts.append(event.data)
+                    size += len(event.data)
+                    if size > self._budget.allowance.max_message or len(parts) > MAX_FRAGMENTS:
+                        self.close(CloseReason.MESSAGE_TOO_BIG)
                         return None
-                received = self._socket.recv(65_536)
-                self._connection.receive_data(received or None)
-            except (OSError, ProtocolError):
-                return None
+                    if event.message_finished:
+                        return parts[0][:0].join(parts)  # type: ignore[arg-type]
+        except BudgetSpent:
+            self.close(CloseReason.POLICY_VIOLATION)
+        except (OSError, ProtocolError):
+            pass
+        return None
+
+    def _receive(self) -> Generator[Event, None, None]:
+        """What the client sends, to the end of the connection. Others have their turn before each
+        frame, and each read and each further frame in it is counted. Of the pings in one read only
+        the last is answered: RFC 6455, section 5.5.3. Raises OSError and BudgetSpent."""
+        while received := self._socket.recv(READ_SIZE):
+            self._budget.spend()
+            self._connection.receive_data(received)
+            ping: Ping | None = None
+            for number, event in enumerate(self._connection.events()):
+                if number:
+                    self._budget.spend()
+                self._budget.wait_turn()
+                ping = event if isinstance(event, Ping) else ping
+                yield event
+            if ping is not None:
+                self.push(self._connection.send(ping.response()))
+
+    def _answer_close(self, event: CloseConnection) -> None:
+        """Of a client that says goodbye, or whose frames are broken: wsproto tells both alike."""
+        if self._connection.state is ConnectionState.OPEN:
+            self.close(CloseReason(event.code))
+        else:
+            self.push(self._connection.send(event.response()))
 
     def send(self, message: str | bytes) -> None:
         """Send one message of engineio's, if the connection is still there."""
@@ -136,21 +170,21 @@ class WebSocket:
             self._keep(frame[sent:])
             gevent.spawn(self._flush)
 
-    def close(self) -> None:
+    def close(self, reason: CloseReason = CloseReason.NORMAL_CLOSURE) -> None:
         """Say goodbye and end the connection."""
-        if self._open:
-            self._say_goodbye(CloseReason.NORMAL_CLOSURE)
-            self._drop()
-
-    def _say_goodbye(self, reason: CloseReason) -> None:
+        if not self._open:
+            return
+        if reason is not CloseReason.NORMAL_CLOSURE:
+            WEBSOCKETS_CLOSED.labels(reason.name.lower()).inc()
         with suppress(ProtocolError):  # the client was faster
             self.push(self._connection.send(CloseConnection(reason)))
+        self._drop()
 
     def _keep(self, frame: bytes) -> None:
         self._unsent.append(frame)
         self._unsent_bytes += len(frame)
         if self._unsent_bytes > MOST_UNSENT:
-            self._drop()
+            self._give_up()
 
     def _flush(self) -> None:
         """Send what was kept. A client that takes nothing for a while is dropped."""
@@ -158,6 +192,9 @@ class WebSocket:
             waiting = b"".join(self._unsent)
             try:
                 sent = self._socket.send(waiting, 0, SEND_TIMEOUT)
+            except TimeoutError:
+                self._give_up()
+                return
             except OSError:
                 self._drop()
                 return
@@ -170,9 +207,22 @@ class WebSocket:
                     self._unsent.insert(0, frame[len(frame) - (taken - sent) :])
             self._unsent_bytes -= sent
 
+    def _give_up(self) -> None:
+        """Drop a client that does not read."""
+        WEBSOCKETS_CLOSED.labels("not_reading").inc()
+        self._drop()
+
     def _drop(self) -> None:
         """End the connection at once; whoever waits for a message learns of it."""
         self._open = False
         self._unsent.clear()
         with suppress(OSError):
             self._socket.shutdown(gevent_socket.SHUT_RDWR)
+
+    def _discard(self) -> None:
+        """Take what has arrived meanwhile: closing with something unread would reset the
+        connection, and the client might not get to read why it was closed."""
+        with suppress(OSError):
+            for _ in range(MAX_DISCARDED_READS):
+                if not self._socket.recv(READ_SIZE):
+                    return
