@@ -1,14 +1,18 @@
-"""Frames that nobody should send, and too many of them."""
+"""Frames that nobody should send, too many of them, and too many who have not signed in."""
 
 import json
 import re
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
+import gevent
 import pytest
 
+from tests.support.browser import run_browser
 from tests.support.buyers import token_for
-from tests.support.polling import Polling
+from tests.support.polling import PATH, Polling
+from tests.support.service import Response
 from tests.support.websocket import (
     CLOSE,
     CONTINUATION,
@@ -22,8 +26,12 @@ from tests.support.websocket import (
     websocket,
 )
 from ticket_service.realtime.budgets import (
+    ENTRY_TIMEOUT,
+    MAX_NEWCOMERS,
     NEWCOMER,
+    NEWCOMERS_PER_SECOND,
     SIGNED_IN,
+    NewcomerLimit,
 )
 from ticket_service.realtime.engine import UPGRADE_TIMEOUT
 from ticket_service.realtime.websocket import MAX_FRAGMENTS
@@ -220,6 +228,82 @@ def test_a_session_has_few_upgrades(service):
             client.ended()
     assert statuses[0] == b"101"
     assert statuses[-1] == b"400"
+
+
+# --- All new ones together ---
+
+AT_ONCE = 300
+"""Requests: more than wait for NEWCOMERS_PER_SECOND during ENTRY_TIMEOUT."""
+
+
+def open_until(service, enough):
+    """Open connections and leave them, very many at once, until it is enough; all answers, and
+    how many may have been let in meanwhile."""
+    started = time.monotonic()
+    answers: list[Response] = []
+
+    def go_on():
+        while not enough(answers, limit()) and time.monotonic() < started + 60:
+            answers.append(service.request("GET", PATH))
+
+    def limit():
+        return MAX_NEWCOMERS + (time.monotonic() - started) * NEWCOMERS_PER_SECOND + 1
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        for running in [pool.submit(go_on) for _ in range(AT_ONCE)]:
+            running.result()
+    return answers, limit()
+
+
+def test_those_who_never_sign_in_are_bounded_together(start_service):
+    """Reconnecting gains nothing, others are served, and who has a token gets in after all."""
+    service = start_service()
+    answers, limit = open_until(
+        service, lambda answers, _: any(answer.status == 503 for answer in answers)
+    )
+    statuses = Counter(answer.status for answer in answers)
+    assert statuses.keys() == {200, 503}
+    assert statuses[200] <= limit
+    refused = next(answer for answer in answers if answer.status == 503)
+    assert refused.headers["Retry-After"] == "1"
+    assert refused.json()["code"] == "SERVICE_UNAVAILABLE"
+    assert service.request("GET", "/health").status == 200
+    assert b"ticket_sockets_refused_total 0.0" not in service.request("GET", "/metrics").body
+    with ThreadPoolExecutor(20) as pool, run_browser() as browser:
+        end = time.monotonic() + 8
+        for _ in range(20):
+            pool.submit(reconnect, service, end)
+        for transports in (["websocket"], ["polling"], ["polling", "websocket"]):
+            browser.connect(service.url, transports=transports)
+        assert time.monotonic() < end
+
+
+def reconnect(service, end):
+    """Shake hands again and again."""
+    while time.monotonic() < end:
+        with raw(service.port) as client:
+            client.send(handshake())
+            client.connection.recv(65_536)
+
+
+def test_without_the_limit_any_number_is_let_in(start_service):
+    service = start_service(app="tests.support.unguarded:app", UNGUARDED="newcomers")
+    answers, limit = open_until(service, lambda answers, limit: len(answers) > limit)
+    assert {answer.status for answer in answers} == {200}
+    assert len(answers) > limit
+
+
+def test_who_signs_in_makes_room_for_another():
+    limit = NewcomerLimit()
+    while limit._free >= 1:
+        assert limit.acquire()
+    waiting = [gevent.spawn(limit.acquire) for _ in range(600)]
+    gevent.sleep(0)
+    for _ in range(300):
+        limit.release()
+    gevent.joinall(waiting)
+    by_themselves = ENTRY_TIMEOUT * NEWCOMERS_PER_SECOND
+    assert by_themselves + 150 < sum(waiter.value for waiter in waiting) < 600
 
 
 @CLIENTS

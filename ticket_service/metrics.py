@@ -48,3 +48,6 @@ PASSES_WITHOUT_GATE = Counter(
 WEBSOCKETS_CLOSED = Counter(
     "ticket_websockets_closed", "WebSockets closed for what their clients did", ["reason"]
 )
+SOCKETS_REFUSED = Counter(
+    "ticket_sockets_refused", "New sockets refused, for too many had not signed in"
+)

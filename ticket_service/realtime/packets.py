@@ -9,17 +9,21 @@ such things is disconnected. Nothing of ours has attachments.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import orjson
 from socketio.packet import CONNECT, DISCONNECT, EVENT
 from wsproto.frame_protocol import CloseReason
 
-from ticket_service.exchange import Environ
+from ticket_service.errors import ServiceUnavailable
+from ticket_service.exchange import Environ, error_answer
+from ticket_service.metrics import SOCKETS_REFUSED
 from ticket_service.realtime.budgets import (
     NEWCOMER,
     SIGN_IN_COST,
     SIGNED_IN,
+    NewcomerLimit,
 )
 from ticket_service.realtime.rooms import NAMESPACE
 
@@ -29,11 +33,13 @@ log = logging.getLogger(__name__)
 
 
 def guard(server: Any) -> None:
-    """Have every packet that a python-socketio server receives checked.
+    """Have every packet that a python-socketio server receives checked, and count the connections
+    that have not signed in.
 
     Nor does it wait for a client that it disconnects: for what a polling one never fetches, it
     would wait for ever.
     """
+    limit = NewcomerLimit()
 
     def handle(engine_sid: str, data: str | bytes) -> None:
         socket = server.eio.sockets.get(engine_sid)
@@ -58,6 +64,7 @@ def guard(server: Any) -> None:
             and server.manager.sid_from_eio_sid(engine_sid, NAMESPACE) is not None
         ):
             socket.budget.allowance = SIGNED_IN
+            limit.release()
 
     def disconnect(engine_sid: str, *, abort: bool = False) -> None:
         socket = server.eio.sockets.get(engine_sid)
@@ -66,6 +73,24 @@ def guard(server: Any) -> None:
 
     server.eio.on("message", handle)
     server.eio.disconnect = disconnect
+    server.eio._handle_connect = _limited(server.eio._handle_connect, limit)
+
+
+def _limited(open_connection: Callable[..., Any], limit: NewcomerLimit) -> Callable[..., Any]:
+    """The function of engineio that opens a connection, while there are not too many."""
+
+    def open_or_refuse(environ: Environ, *args: Any, **kwargs: Any) -> Any:
+        if limit.acquire():
+            return open_connection(environ, *args, **kwargs)
+        SOCKETS_REFUSED.inc()
+        answer = error_answer(ServiceUnavailable(), environ)
+        return {
+            "status": "503 Service Unavailable",
+            "headers": answer.headers,
+            "response": answer.body,
+        }
+
+    return open_or_refuse
 
 
 def _check(server: Any, data: str | bytes) -> int:
