@@ -1,10 +1,10 @@
 """The outermost layer: what every response needs, whether Flask made it or not.
 
-Request id, CORS, and the fast lane. Flask spends more time finding a route and
-building a response than a kept document takes to send, so a URL that a route has once answered with
-a document is remembered together with the function that reads the document; the next GET of the
-same URL calls that function at once. Parsing and checking stay in the routes, and freshness in the
-function: the lane knows neither.
+Request id, CORS, and the fast lane. Flask spends more time
+finding a route and building a response than a kept document takes to send, so a URL that a route
+has once answered with a document is remembered together with the function that reads the document;
+the next GET of the same URL calls that function at once. Parsing and checking stay in the routes,
+and freshness in the function: the lane knows neither.
 """
 
 from __future__ import annotations
@@ -14,8 +14,7 @@ from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import Any
 
-from cachetools import LRUCache
-
+from ticket_service import metrics
 from ticket_service.errors import ServiceError
 from ticket_service.exchange import (
     READ,
@@ -29,6 +28,7 @@ from ticket_service.exchange import (
     error_answer,
     new_request_id,
 )
+from ticket_service.stores.sized_cache import SizedCache
 
 StartResponse = Callable[..., Any]
 WsgiApp = Callable[[Environ, StartResponse], Iterable[bytes]]
@@ -36,7 +36,11 @@ WsgiApp = Callable[[Environ, StartResponse], Iterable[bytes]]
 SOCKETS = "/socket.io/"
 """The path of the Socket.IO server, which looks after origins itself."""
 
-REMEMBERED_URLS = 5_000
+MAX_URL_BYTES = 4_000_000
+"""Memory for remembered URLs. Each different query makes one."""
+
+_ENTRY_BYTES = 1_000
+"""Memory that a remembered URL takes beside its letters: 560 were measured."""
 
 _REQUEST_ID_PATTERN = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
@@ -58,7 +62,8 @@ class Edge:
     def __init__(self, app: WsgiApp, sockets: WsgiApp, allowed_origins: Iterable[str]) -> None:
         self._app = app
         self._sockets = sockets
-        self._reads: LRUCache[str, tuple[str, Read]] = LRUCache(REMEMBERED_URLS)
+        self._reads: SizedCache[str, tuple[str, Read]] = SizedCache(MAX_URL_BYTES)
+        metrics.KEPT_BYTES.labels("urls").set_function(lambda: self._reads.size)
         self._cors = {
             origin: [
                 ("Access-Control-Allow-Origin", origin),
@@ -99,17 +104,19 @@ class Edge:
 
     def _get(self, environ: Environ, start: StartResponse) -> Iterable[bytes]:
         url: str = environ["RAW_URI"]
-        if url in self._reads:
-            environ[ROUTE], read = self._reads[url]
+        remembered = self._reads.get(url)
+        if remembered is not None:
+            environ[ROUTE], read = remembered
             try:
                 return _send(document_answer(read(), environ), start)
             except ServiceError as error:
                 return _send(error_answer(error, environ), start)
             except Exception:
-                self._reads.pop(url, None)  # a bug: let Flask meet it again, and report it
+                self._reads.forget(url)  # a bug: let Flask meet it again, and report it
         body = self._app(environ, start)
         if READ in environ:
-            self._reads[url] = environ[ROUTE], environ[READ]
+            # A query has its words once more, and up to four bytes a letter.
+            self._reads.keep(url, (environ[ROUTE], environ[READ]), _ENTRY_BYTES + 4 * len(url))
         return body
 
 

@@ -66,9 +66,18 @@ class Answer(NamedTuple):
     body: bytes
 
 
-@lru_cache(maxsize=1_000)
+MAX_ACCEPT_LENGTH = 250
+"""Characters of an Accept header that are looked at: browsers send half as many, and a long one
+takes long to parse."""
+
+
 def preferred_language(accept_language: str) -> Language:
     """Korean, unless the Accept-Language header ranks English before it."""
+    return _preferred_language(accept_language[:MAX_ACCEPT_LENGTH])
+
+
+@lru_cache(maxsize=1_000)
+def _preferred_language(accept_language: str) -> Language:
     for tag, quality in parse_accept_header(accept_language):  # best first
         language = tag.lower().partition("-")[0]
         if language in ("ko", "en") and quality > 0:
@@ -167,7 +176,11 @@ def _matches(if_none_match: str | None, etag: str) -> bool:
     return any(theirs.strip().removeprefix("W/") == ours for theirs in if_none_match.split(","))
 
 
-@lru_cache(maxsize=1_000)
 def _accepts_gzip(accept_encoding: str) -> bool:
+    return _ranks_gzip(accept_encoding[:MAX_ACCEPT_LENGTH])
+
+
+@lru_cache(maxsize=1_000)
+def _ranks_gzip(accept_encoding: str) -> bool:
     accepted = parse_accept_header(accept_encoding)
     return accepted["gzip"] > 0

@@ -51,3 +51,5 @@ WEBSOCKETS_CLOSED = Counter(
 SOCKETS_REFUSED = Counter(
     "ticket_sockets_refused", "New sockets refused, for too many had not signed in"
 )
+
+KEPT_BYTES = Gauge("ticket_kept_bytes", "Memory taken by kept answers", ["cache"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import time
 from collections.abc import Callable
@@ -116,10 +117,12 @@ def _claims_of_request() -> dict[str, Any]:
 
 def _checked(header: str | None, read_claims: Callable[[], dict[str, Any]]) -> Caller:
     """The caller who sends this header, from the kept ones or by checking the token."""
-    kept: LRUCache[str | None, Caller] = current_app.extensions["ticket_service.callers"]
-    caller = kept.get(header)
+    kept: LRUCache[bytes, Caller] = current_app.extensions["ticket_service.callers"]
+    # A header may have 8 kB, so what is kept is its hash.
+    key = hashlib.sha256((header or "").encode("utf-8", "surrogatepass")).digest()
+    caller = kept.get(key)
     if caller is None:
-        caller = kept[header] = _verify(read_claims)
+        caller = kept[key] = _verify(read_claims)
     if caller.expires_at <= time.time():  # also for a fresh one: the skew is not for the end
         raise TokenExpired
     return caller

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from cachetools import LRUCache
 
@@ -130,8 +130,7 @@ _LAYOUTS = Script(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class EventQuery:
+class EventQuery(NamedTuple):
     """Which events to list. `page` counts from 1; None means any status, any text."""
 
     status: str | None

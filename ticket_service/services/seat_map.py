@@ -10,17 +10,20 @@ from __future__ import annotations
 import time
 
 import orjson
-from cachetools import LRUCache
 
 from ticket_service.errors import EventNotFound, SeatSelectionUnavailable
 from ticket_service.stores.documents import Document, Documents
 from ticket_service.stores.postgres import Postgres, Script
+from ticket_service.stores.sized_cache import SizedCache
 
 LAYOUT_MAX_AGE = 10.0
 """Seconds after which seats, labels and prices are read anew: another program may change them."""
 
-CAPACITY = 100
-"""Seat maps kept; a stadium's takes about 3 MB."""
+MAX_BYTES = 200_000_000
+"""Memory for the pieces of all maps."""
+
+SEAT_BYTES = 600
+"""Memory that a seat takes in pieces: 560 were measured."""
 
 _EVENT = Script(
     seat_map_event="""
@@ -63,7 +66,7 @@ class SeatMaps:
     def __init__(self, postgres: Postgres, documents: Documents) -> None:
         self._postgres = postgres
         self._documents = documents
-        self._maps: LRUCache[str, _SeatMap] = LRUCache(CAPACITY)
+        self._maps: SizedCache[str, _SeatMap] = SizedCache(MAX_BYTES)
 
     def read(self, event_id: str) -> Document:
         """The seat map of an event, by section, row and seat.
@@ -80,7 +83,8 @@ class SeatMaps:
             [(count, taken)] = self._postgres.transaction(TAKEN, {"event_id": event_id})
             if seat_map.update(count, taken):
                 return seat_map.body()
-        seat_map = self._maps[event_id] = self._read_whole(event_id)
+        seat_map = self._read_whole(event_id)
+        self._maps.keep(event_id, seat_map, seat_map.size)
         return seat_map.body()
 
     def _read_whole(self, event_id: str) -> _SeatMap:
@@ -135,6 +139,11 @@ class _SeatMap:
             beginning + _ENDS[seat[-1]]
             for beginning, seat in zip(self._beginnings, seats, strict=True)
         ]
+
+    @property
+    def size(self) -> int:
+        """Bytes of memory."""
+        return len(self._head) + SEAT_BYTES * (1 + len(self._pieces))
 
     def update(self, count: int, taken: str) -> bool:
         """Take over which seats are taken: ids, each with the first letter of its status.

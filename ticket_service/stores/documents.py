@@ -9,23 +9,32 @@ known and every round of readers reads PostgreSQL.
 from __future__ import annotations
 
 import hashlib
+import sys
 import time
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from functools import cached_property
 
-from cachetools import LRUCache
 from isal import igzip
 
+from ticket_service import metrics
 from ticket_service.stores.coalescer import Coalescer
 from ticket_service.stores.redis import RedisUnavailable
+from ticket_service.stores.sized_cache import SizedCache
 from ticket_service.stores.versions import Versions
 
 MAX_AGE = 0.9
 """Seconds that an answer is kept: with the time to read it anew, under the second promised."""
 
-CAPACITY = 200_000_000
-"""Bytes of answers kept. A search makes one for each different query, hence a bound."""
+MAX_EVENT_BYTES = 200_000_000
+"""Memory for answers about one event each: as many as there are events, whoever asks."""
+
+MAX_LIST_BYTES = 16_000_000
+"""Memory for lists. Each different query makes one, so they must not push the others out."""
+
+ENTRY_BYTES = 1_000
+"""Memory that an answer takes beside its bytes and the words of its key: 600 to 700 were measured,
+and the allocator needs some more."""
 
 WORTH_COMPRESSING = 1_000
 """Bytes below which gzip saves nothing on the wire."""
@@ -64,7 +73,10 @@ class Documents:
 
     def __init__(self, versions: Versions) -> None:
         self._versions = versions
-        self._kept: LRUCache[Hashable, _Kept] = LRUCache(CAPACITY, getsizeof=_size)
+        self._events: SizedCache[Hashable, _Kept] = SizedCache(MAX_EVENT_BYTES)
+        self._lists: SizedCache[Hashable, _Kept] = SizedCache(MAX_LIST_BYTES)
+        metrics.KEPT_BYTES.labels("events").set_function(lambda: self._events.size)
+        metrics.KEPT_BYTES.labels("lists").set_function(lambda: self._lists.size)
         self._coalescer: Coalescer[Document] = Coalescer()
 
     def read(
@@ -80,7 +92,8 @@ class Documents:
     def _read(self, key: Hashable, load: Callable[[], bytes], event_id: str | None) -> Document:
         # The version first: what is written after it costs one more reading, never a stale answer.
         version = self._ask(self._versions.current, event_id)
-        kept = self._kept.get(key)
+        cache = self._lists if event_id is None else self._events
+        kept = cache.get(key)
         now = time.monotonic()
         if (
             kept is not None
@@ -96,7 +109,7 @@ class Documents:
             document = Document(body)
         if version is None:  # not before: an id that means nothing makes no key
             version = self._ask(self._versions.begin, event_id)
-        self._kept[key] = _Kept(document, version, now)
+        cache.keep(key, _Kept(document, version, now), _size(key, document))
         return document
 
     def _ask(self, versions: Callable[[str], str | None], event_id: str | None) -> str | None:
@@ -109,5 +122,9 @@ class Documents:
             return None
 
 
-def _size(kept: _Kept) -> int:
-    return len(kept.document.body)
+def _size(key: Hashable, document: Document) -> int:
+    size = ENTRY_BYTES + len(document.body)
+    if len(document.body) >= WORTH_COMPRESSING:
+        size += len(document.body)  # its gzip may be made at any time
+    words = key if isinstance(key, tuple) else (key,)
+    return size + sum(map(sys.getsizeof, words))
