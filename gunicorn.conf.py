@@ -11,6 +11,11 @@ import psycopg2  # noqa: E402
 
 from ticket_service import schema  # noqa: E402
 from ticket_service.config import ConfigError, Settings  # noqa: E402
+from ticket_service.connections import (  # noqa: E402
+    MIN_CONNECTIONS,
+    RESERVED_FILES,
+    raise_file_limit,
+)
 from ticket_service.observability import JsonLogger  # noqa: E402
 from ticket_service.worker import Worker  # noqa: E402
 
@@ -23,7 +28,13 @@ bind = f"0.0.0.0:{settings.port}"
 control_socket_disable = True
 worker_class = "ticket_service.worker.Worker"
 workers = 1
-worker_connections = 10_000
+worker_connections = raise_file_limit()
+if worker_connections < MIN_CONNECTIONS:
+    sys.exit(
+        "The limit of open files (ulimit -n) is too low: at least"
+        f" {RESERVED_FILES + MIN_CONNECTIONS} are needed, 10,200 are of use."
+    )
+limit_request_fields = 100
 keepalive = 75  # longer than a load balancer keeps an idle connection
 graceful_timeout = 25  # requests in flight; Kubernetes kills after 30
 timeout = 30
@@ -46,6 +57,7 @@ def on_starting(server: object) -> None:
 
 def post_worker_init(worker: Worker) -> None:
     """Start the loops, which end when the worker is told to."""
+    worker.log.info("places for connections", extra={"places": worker.worker_connections})
     background = worker.wsgi.extensions["ticket_service.background"]
     background.start()
     gc.collect()

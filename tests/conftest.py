@@ -113,7 +113,7 @@ def other_service(servers: Servers, folder: Path) -> Iterator[Service]:
 def start_service(servers: Servers, folder: Path) -> Iterator[Callable[..., Service]]:
     """Start further instances: `start_service(HOLD_TTL_SECONDS="1")`. They end with the test."""
     with ExitStack() as stack:
-        yield lambda **env: stack.enter_context(run_service(folder, **env))
+        yield lambda **options: stack.enter_context(run_service(folder, **options))
 
 
 @pytest.fixture

@@ -40,7 +40,7 @@ def test_a_client_may_not_keep_a_request_open(service, make_event):
             "Content-Length: 50",
         ]
         silent.sendall("\r\n".join([*head, "", ""]).encode())
-        assert silent.recv(100).split()[1] == b"400"
+        assert silent.recv(100).split()[1] == b"408"
         lines = [line["message"] for line in service.log_lines()]
         deadline = time.monotonic() + 10
         while "client too slow" not in lines and time.monotonic() < deadline:

@@ -12,6 +12,7 @@ from ticket_service.blueprints.health import metrics
 from ticket_service.blueprints.openapi import init_openapi
 from ticket_service.blueprints.requests import init_requests
 from ticket_service.config import Settings
+from ticket_service.connections import MAX_SOCKETS_SHARE, places
 from ticket_service.edge import Edge
 from ticket_service.services import Services
 from ticket_service.sockets import Sockets
@@ -31,6 +32,11 @@ def create_app(settings: Settings) -> Flask:
     http = app.wsgi_app
     sockets = Sockets(app, services, settings)
     app.extensions["ticket_service.background"] = Background(services, sockets, settings)
-    edge = Edge(http, sockets, settings.frontend_urls)
+    edge = Edge(
+        http,
+        sockets,
+        allowed_origins=settings.frontend_urls,
+        max_sockets=int(places() * MAX_SOCKETS_SHARE),
+    )
     app.wsgi_app = edge  # type: ignore[method-assign]
     return app

@@ -15,7 +15,7 @@ from http import HTTPStatus
 from typing import Any
 
 from ticket_service import metrics
-from ticket_service.errors import ServiceError
+from ticket_service.errors import ServiceError, ServiceUnavailable
 from ticket_service.exchange import (
     READ,
     REQUEST_ID,
@@ -59,9 +59,19 @@ _ALLOWED = [
 class Edge:
     """WSGI middleware around the Flask application, and beside it the Socket.IO server."""
 
-    def __init__(self, app: WsgiApp, sockets: WsgiApp, allowed_origins: Iterable[str]) -> None:
+    def __init__(
+        self,
+        app: WsgiApp,
+        sockets: WsgiApp,
+        *,
+        allowed_origins: Iterable[str],
+        max_sockets: int,
+    ) -> None:
+        """`max_sockets`: of Socket.IO, so that they leave places for requests."""
         self._app = app
         self._sockets = sockets
+        self._max_sockets = max_sockets
+        self._open_sockets = 0
         self._reads: SizedCache[str, tuple[str, Read]] = SizedCache(MAX_URL_BYTES)
         metrics.KEPT_BYTES.labels("urls").set_function(lambda: self._reads.size)
         self._cors = {
@@ -91,8 +101,20 @@ class Edge:
 
         if for_sockets:
             environ[ROUTE] = SOCKETS
-            return self._sockets(environ, start)
+            return self._serve_socket(environ, start)
         return self._respond(environ, start)
+
+    def _serve_socket(self, environ: Environ, start: StartResponse) -> Iterable[bytes]:
+        """Socket.IO: a WebSocket, or a poll that waits for news, keeps its connection busy."""
+        if environ["REQUEST_METHOD"] != "GET":
+            return self._sockets(environ, start)
+        if self._open_sockets >= self._max_sockets:
+            return _send(error_answer(ServiceUnavailable(), environ), start)
+        self._open_sockets += 1
+        try:
+            return self._sockets(environ, start)
+        finally:
+            self._open_sockets -= 1
 
     def _respond(self, environ: Environ, start: StartResponse) -> Iterable[bytes]:
         method = environ["REQUEST_METHOD"]

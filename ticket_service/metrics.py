@@ -52,4 +52,9 @@ SOCKETS_REFUSED = Counter(
     "ticket_sockets_refused", "New sockets refused, for too many had not signed in"
 )
 
+CONNECTIONS = Gauge("ticket_connections", "Connections that clients have open, WebSockets too")
+CONNECTIONS_CUT_OFF = Counter(
+    "ticket_connections_cut_off", "Connections that were closed while they waited, to make room"
+)
+
 KEPT_BYTES = Gauge("ticket_kept_bytes", "Memory taken by kept answers", ["cache"])

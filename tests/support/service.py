@@ -101,8 +101,12 @@ class Service:
 
 
 @contextmanager
-def run_service(folder: Path, app: str = "wsgi:app", **env: str) -> Iterator[Service]:
+def run_service(
+    folder: Path, app: str = "wsgi:app", *, open_files: str = "", **env: str
+) -> Iterator[Service]:
     """Run an instance until the block ends, with `env` over our environment; it answers already.
+
+    `open_files`: what `ulimit -n` allows it.
 
     Raises:
         ProcessFailed: it did not start; the message ends with its last log lines.
@@ -110,6 +114,8 @@ def run_service(folder: Path, app: str = "wsgi:app", **env: str) -> Iterator[Ser
     port = free_port()
     log = folder / f"service-{port}.log"
     command = [sys.executable, "-m", "gunicorn", "-c", "gunicorn.conf.py", app]
+    if open_files:
+        command = ["sh", "-c", f'ulimit -n {open_files} && exec "$@"', "sh", *command]
     environment = {**os.environ, "PYTHONUNBUFFERED": "1", "PORT": str(port), **env}
     with running(log.with_suffix(".pid"), command, log=log, env=environment) as process:
         service = Service(process, port, log)

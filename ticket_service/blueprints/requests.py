@@ -10,7 +10,12 @@ from flask_smorest import Blueprint as SmorestBlueprint
 from gunicorn.http.errors import ParseException
 from marshmallow import Schema, ValidationError
 from webargs.flaskparser import FlaskParser
-from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
+from werkzeug.exceptions import (
+    ClientDisconnected,
+    RequestEntityTooLarge,
+    RequestTimeout,
+    UnsupportedMediaType,
+)
 from werkzeug.routing import BaseConverter
 from werkzeug.wrappers import Request as BaseRequest
 
@@ -30,8 +35,8 @@ class Parser(FlaskParser):
     def load_json(self, req: BaseRequest, schema: Schema) -> Any:
         """The body.
 
-        Raises UnsupportedMediaType unless it says it is JSON, RequestEntityTooLarge, or
-        InvalidInput unless it is JSON.
+        Raises UnsupportedMediaType unless it says it is JSON, RequestEntityTooLarge,
+        RequestTimeout, or InvalidInput unless it is JSON.
         """
         if not req.is_json:
             raise UnsupportedMediaType
@@ -42,8 +47,10 @@ class Parser(FlaskParser):
             return orjson.loads(body)
         except ParseException as error:
             raise InvalidInput({"body": ["Broken chunks."]}) from error
-        except TimeoutError as error:
-            raise InvalidInput({"body": ["Not received in time."]}) from error
+        except ClientDisconnected as error:
+            if isinstance(error.__context__, TimeoutError):  # to werkzeug all the same
+                raise RequestTimeout from error
+            raise
         except orjson.JSONDecodeError as error:
             raise InvalidInput({"body": ["Not valid JSON."]}) from error
 
