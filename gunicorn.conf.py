@@ -35,6 +35,9 @@ if worker_connections < MIN_CONNECTIONS:
         f" {RESERVED_FILES + MIN_CONNECTIONS} are needed, 10,200 are of use."
     )
 limit_request_fields = 100
+# By default a proxy on the same machine, and so anybody behind a sidecar, may set these.
+forwarder_headers = ""
+secure_scheme_headers: dict[str, str] = {}
 keepalive = 75  # longer than a load balancer keeps an idle connection
 graceful_timeout = 25  # requests in flight; Kubernetes kills after 30
 timeout = 30
