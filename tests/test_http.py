@@ -279,6 +279,48 @@ def test_the_default_front_end_is_the_one_on_this_machine(service: Service):
     assert cors_headers(answer)["allow-origin"] == {"http://localhost:3000"}
 
 
+# Headers for browsers
+
+
+def test_every_answer_tells_browsers_to_do_nothing_with_it(service: Service, make_event: MakeEvent):
+    event = make_event()
+    etag = service.get(f"/events/{event.id}").headers["ETag"]
+    too_long = {"X": "x" * 9_000}
+    answers = [
+        service.get("/events"),
+        service.get("/events"),
+        service.get(f"/events/{event.id}", headers={"If-None-Match": etag}),
+        service.get("/events/x"),
+        service.get("/nothing"),
+        service.get("/reservations/my"),
+        service.post("/reservations", token=token_for(), json={}),
+        service.request("OPTIONS", "/api/v1/events"),
+        service.request("GET", "/health"),
+        service.request("GET", "/metrics"),
+        service.get("/openapi.json"),
+        service.request("GET", "/socket.io/?EIO=4&transport=polling"),
+        service.request("GET", "/socket.io/?EIO=1"),
+        service.request("GET", "/health", headers=too_long),
+    ]
+    assert {answer.status for answer in answers} == {200, 304, 400, 401, 404, 431}
+    for answer in answers:
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        assert answer.headers["Referrer-Policy"] == "no-referrer"
+        policy = answer.headers["Content-Security-Policy"]
+        assert policy == "default-src 'none'; frame-ancestors 'none'"
+        assert answer.headers["Cross-Origin-Resource-Policy"] == "same-origin"
+
+
+def test_the_documentation_may_run_its_own_scripts(service: Service):
+    for path in ("/docs", "/docs/swagger-ui-bundle.js", "/docs/nothing"):
+        answer = service.get(path)
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        policy = answer.headers["Content-Security-Policy"].split("; ")
+        assert {"default-src 'none'", "connect-src 'self'", "frame-ancestors 'none'"} <= set(policy)
+        for rule in policy:
+            assert not re.search(r"https?:|\*|unsafe-eval", rule)
+
+
 # Kept answers
 
 

@@ -1,6 +1,6 @@
 """The outermost layer: what every response needs, whether Flask made it or not.
 
-Request id, CORS, and the fast lane. Flask spends more time
+Request id, headers for browsers, and the fast lane. Flask spends more time
 finding a route and building a response than a kept document takes to send, so a URL that a route
 has once answered with a document is remembered together with the function that reads the document;
 the next GET of the same URL calls that function at once. Parsing and checking stay in the routes,
@@ -20,6 +20,7 @@ from ticket_service.exchange import (
     READ,
     REQUEST_ID,
     ROUTE,
+    SECURITY_HEADERS,
     Answer,
     Environ,
     Read,
@@ -35,6 +36,9 @@ WsgiApp = Callable[[Environ, StartResponse], Iterable[bytes]]
 
 SOCKETS = "/socket.io/"
 """The path of the Socket.IO server, which looks after origins itself."""
+
+DOCS = "/api/v1/docs"
+"""The path of the documentation page; its files are below it."""
 
 MAX_URL_BYTES = 4_000_000
 """Memory for remembered URLs. Each different query makes one."""
@@ -54,6 +58,17 @@ _ALLOWED = [
     ),
     ("Access-Control-Max-Age", "7200"),
 ]
+
+_VARY = ("Vary", "Origin, Accept-Encoding, Accept-Language")
+
+_HEADERS = [_VARY, *SECURITY_HEADERS]
+
+# The page of Swagger UI brings its own scripts and styles, some of them inside the page.
+_DOCS_POLICY = (
+    "default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline';"
+    " img-src 'self' data:; connect-src 'self'; frame-ancestors 'none'"
+)
+_DOCS_HEADERS = list((dict(_HEADERS) | {"Content-Security-Policy": _DOCS_POLICY}).items())
 
 
 class Edge:
@@ -88,8 +103,10 @@ class Edge:
         request_id = _request_id(environ.get("HTTP_X_REQUEST_ID"))
         environ[REQUEST_ID] = request_id
         current_request_id.set(request_id)
-        extra = [("X-Request-ID", request_id), ("Vary", "Origin, Accept-Encoding, Accept-Language")]
-        for_sockets = environ["PATH_INFO"].startswith(SOCKETS)
+        path: str = environ["PATH_INFO"]
+        headers = _DOCS_HEADERS if path.startswith(DOCS) else _HEADERS
+        extra = [("X-Request-ID", request_id), *headers]
+        for_sockets = path.startswith(SOCKETS)
         if not for_sockets:
             extra += self._cors.get(environ.get("HTTP_ORIGIN", ""), [])
 

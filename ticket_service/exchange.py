@@ -29,6 +29,15 @@ current_request_id: ContextVar[str | None] = ContextVar("request_id", default=No
 
 Read = Callable[[], Document]
 
+SECURITY_HEADERS = [
+    ("X-Content-Type-Options", "nosniff"),
+    ("Referrer-Policy", "no-referrer"),
+    ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
+    ("Cross-Origin-Resource-Policy", "same-origin"),  # CORS is not concerned
+]
+"""On every answer: it is JSON, and nothing for a browser to show, run or embed. That the site is
+to be had by HTTPS only is for the gateway to say, which ends TLS."""
+
 STATUS_OF_CODE = {
     "VALIDATION_ERROR": 400,
     "AUTHENTICATION_REQUIRED": 401,

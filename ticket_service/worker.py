@@ -23,7 +23,7 @@ from ticket_service.connections import (
     Parser,
     hang_up,
 )
-from ticket_service.exchange import REQUEST_ID, error_body, new_request_id
+from ticket_service.exchange import REQUEST_ID, SECURITY_HEADERS, error_body, new_request_id
 from ticket_service.messages import sentence
 
 IDLE_GRACE = 0.5
@@ -106,7 +106,7 @@ class Worker(GeventWorker):
             "VALIDATION_ERROR",
             sentence("VALIDATION_ERROR", "ko"),
             {REQUEST_ID: request_id},
-            headers=[("X-Request-ID", request_id), ("Connection", "close")],
+            headers=[("X-Request-ID", request_id), ("Connection", "close"), *SECURITY_HEADERS],
         )
         lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}"]
         lines += [f"{name}: {value}" for name, value in answer.headers]
