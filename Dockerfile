@@ -16,6 +16,7 @@ COPY . .
 # By number, so that Kubernetes can verify runAsNonRoot.
 USER 10001:10001
 
+# And ADMIN_PORT, where it is set.
 EXPOSE 3002
 
 HEALTHCHECK --interval=10s --timeout=3s --start-period=20s --retries=3 \

@@ -24,7 +24,7 @@ try:
 except ConfigError as error:
     sys.exit(f"The configuration is not usable. {error}")
 
-bind = f"0.0.0.0:{settings.port}"
+bind = [f"0.0.0.0:{port}" for port in (settings.port, settings.admin_port) if port]
 control_socket_disable = True
 worker_class = "ticket_service.worker.Worker"
 workers = 1

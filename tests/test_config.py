@@ -126,6 +126,9 @@ def test_several_front_ends(text: str):
         ("QUEUE_MAX_STAY_SECONDS", "86401"),
         ("QUEUE_MAX_STAY_SECONDS", "15m"),
         ("LOG_LEVEL", "LOUD"),
+        ("ADMIN_PORT", "0"),
+        ("ADMIN_PORT", "metrics"),
+        ("ADMIN_PORT", "3002"),  # is PORT
     ],
 )
 def test_a_bad_value_is_refused_by_name(name: str, value: str):
@@ -150,6 +153,12 @@ def test_a_secret_is_as_long_as_its_bytes():
 def test_development_accepts_a_short_secret_but_not_none():
     assert settings(ENVIRONMENT="development", JWT_SECRET="short").jwt_key == "short"
     assert "JWT_SECRET" in refusal(ENVIRONMENT="development", JWT_SECRET="")
+
+
+def test_the_admin_port_is_none_unless_named():
+    assert settings().admin_port is None
+    assert settings(ADMIN_PORT="").admin_port is None
+    assert settings(ADMIN_PORT="9000").admin_port == 9000
 
 
 def test_rs256_needs_no_secret_but_a_public_key():

@@ -16,6 +16,7 @@ from uuid import uuid4
 import psutil
 import pytest
 
+from dev.processes import free_port
 from dev.servers import Servers
 from tests.conftest import new_database
 from tests.support.buyers import token_for
@@ -319,6 +320,45 @@ def test_the_documentation_may_run_its_own_scripts(service: Service):
         assert {"default-src 'none'", "connect-src 'self'", "frame-ancestors 'none'"} <= set(policy)
         for rule in policy:
             assert not re.search(r"https?:|\*|unsafe-eval", rule)
+
+
+# The port for operators
+
+
+ADMIN_ONLY = [
+    "/metrics",
+    "//metrics",
+    "/%6detrics",
+    "/api/v1/openapi.json",
+    "/api/v1/docs",
+    "/api/v1/docs/swagger-ui.css",
+    "//api/v1/docs",
+]
+
+
+def test_the_admin_port_has_what_is_for_operators_and_nothing_else(start_service: StartService):
+    port = free_port()
+    service = start_service(ADMIN_PORT=str(port))
+    admin = Service(service.process, port, service.log)
+    for path in ADMIN_ONLY:
+        assert admin.request("GET", path).status == 200
+        for host in ("localhost", f"localhost:{port}", f"127.0.0.1:{port}"):
+            answer = service.request(
+                "GET", path, headers={"Host": host, "X-Forwarded-Port": f"{port}"}
+            )
+            check_error(answer, 404, "NOT_FOUND")
+    for path in ("/health", "/health/live", "/health/ready"):
+        assert service.request("GET", path).status == admin.request("GET", path).status == 200
+    for path in ("/api/v1/events", "/socket.io/?EIO=4&transport=polling", "/api/v1/nothing"):
+        service.request("GET", path)
+        check_error(admin.request("GET", path), 404, "NOT_FOUND")
+    check_error(admin.post("/reservations", token=token_for(), json={}), 404, "NOT_FOUND")
+    assert b'"supportedSubmitMethods": []' in admin.get("/docs").body
+
+
+def test_without_an_admin_port_one_port_has_everything(service: Service):
+    for path in ADMIN_ONLY:
+        assert service.request("GET", path).status == 200
 
 
 # Kept answers

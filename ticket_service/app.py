@@ -25,7 +25,7 @@ def create_app(settings: Settings) -> Flask:
     init_requests(app)
     init_auth(app, settings)
     init_errors(app)
-    api = init_openapi(app)
+    api = init_openapi(app, settings)
     for resource in (events, tickets, seats, reservations, queue, internal, health):
         api.register_blueprint(resource.blueprint)
     app.add_url_rule("/metrics", view_func=metrics)
@@ -37,6 +37,7 @@ def create_app(settings: Settings) -> Flask:
         sockets,
         allowed_origins=settings.frontend_urls,
         max_sockets=int(places() * MAX_SOCKETS_SHARE),
+        admin_port=settings.admin_port,
     )
     app.wsgi_app = edge  # type: ignore[method-assign]
     return app

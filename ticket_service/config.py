@@ -30,6 +30,7 @@ class Settings:
 
     production: bool
     port: int
+    admin_port: int | None
     database_url: str
     db_schema: str
     db_pool_size: int
@@ -69,7 +70,8 @@ def _read(env: Env) -> Settings:
     algorithm = env.str("JWT_ALGORITHM", "HS256", validate=OneOf(["HS256", "RS256"]))
     return Settings(
         production=production == "production",
-        port=env.int("PORT", DEFAULT_PORT, validate=PORTS),
+        port=(port := env.int("PORT", DEFAULT_PORT, validate=PORTS)),
+        admin_port=_admin_port(env, port),
         database_url=env.str("DATABASE_URL", "", validate=Regexp(r"^(postgres(ql)?://|\Z)"))
         or _database_url(env),
         db_schema=env.str("DB_SCHEMA", "public", validate=Regexp(r"^[a-z_][a-z0-9_]{0,62}\Z")),
@@ -115,6 +117,15 @@ def _frontend_urls(env: Env) -> tuple[str, ...]:
     if not urls:  # which the Socket.IO server would take for: any
         raise ConfigError("FRONTEND_URL is empty: name the origins that browsers may call from")
     return urls
+
+
+def _admin_port(env: Env, port: int) -> int | None:
+    if not env.str("ADMIN_PORT", ""):
+        return None
+    admin_port: int = env.int("ADMIN_PORT", validate=PORTS)
+    if admin_port == port:
+        raise ConfigError("ADMIN_PORT is the same as PORT: name another, or none")
+    return admin_port
 
 
 def _database_url(env: Env) -> str:

@@ -1,6 +1,6 @@
 """The outermost layer: what every response needs, whether Flask made it or not.
 
-Request id, headers for browsers, and the fast lane. Flask spends more time
+Request id, headers for browsers, what a port serves, and the fast lane. Flask spends more time
 finding a route and building a response than a kept document takes to send, so a URL that a route
 has once answered with a document is remembered together with the function that reads the document;
 the next GET of the same URL calls that function at once. Parsing and checking stay in the routes,
@@ -27,8 +27,11 @@ from ticket_service.exchange import (
     current_request_id,
     document_answer,
     error_answer,
+    error_body,
     new_request_id,
+    preferred_language,
 )
+from ticket_service.messages import sentence
 from ticket_service.stores.sized_cache import SizedCache
 
 StartResponse = Callable[..., Any]
@@ -81,12 +84,15 @@ class Edge:
         *,
         allowed_origins: Iterable[str],
         max_sockets: int,
+        admin_port: int | None,
     ) -> None:
-        """`max_sockets`: of Socket.IO, so that they leave places for requests."""
+        """`max_sockets`: of Socket.IO, so that they leave places for requests. `admin_port`: the
+        only port that answers what is not for everybody; None where there is no such port."""
         self._app = app
         self._sockets = sockets
         self._max_sockets = max_sockets
         self._open_sockets = 0
+        self._admin_port = str(admin_port) if admin_port else None
         self._reads: SizedCache[str, tuple[str, Read]] = SizedCache(MAX_URL_BYTES)
         metrics.KEPT_BYTES.labels("urls").set_function(lambda: self._reads.size)
         self._cors = {
@@ -116,10 +122,24 @@ class Edge:
             write: Callable[[bytes], object] = start_response(status, headers + extra, exc_info)
             return write
 
+        if self._admin_port and not self._is_served_here(environ):
+            return _send(_not_found(environ), start)
         if for_sockets:
             environ[ROUTE] = SOCKETS
             return self._serve_socket(environ, start)
         return self._respond(environ, start)
+
+    def _is_served_here(self, environ: Environ) -> bool:
+        """Whether this path belongs to the port that the request came in by. The probes do to both.
+
+        gunicorn takes SERVER_PORT from the listener, not from the client's Host.
+        """
+        path: str = "/" + environ["PATH_INFO"].lstrip("/")  # as werkzeug's router reads it
+        if path.startswith("/health"):
+            return True
+        is_admin = path.startswith(DOCS) or path in ("/metrics", "/api/v1/openapi.json")
+        on_admin_port: bool = environ["SERVER_PORT"] == self._admin_port
+        return is_admin == on_admin_port
 
     def _serve_socket(self, environ: Environ, start: StartResponse) -> Iterable[bytes]:
         """Socket.IO: a WebSocket, or a poll that waits for news, keeps its connection busy."""
@@ -162,6 +182,11 @@ class Edge:
 def _send(answer: Answer, start: StartResponse) -> Iterable[bytes]:
     start(_STATUS_LINES[answer.status], answer.headers)
     return [answer.body]
+
+
+def _not_found(environ: Environ) -> Answer:
+    language = preferred_language(environ.get("HTTP_ACCEPT_LANGUAGE", ""))
+    return error_body(404, "NOT_FOUND", sentence("NOT_FOUND", language), environ)
 
 
 def _request_id(given: str | None) -> str:

@@ -10,6 +10,7 @@ from swagger_ui_bundle import swagger_ui_path
 
 from ticket_service.blueprints.requests import IdConverter
 from ticket_service.blueprints.schemas.common import Error
+from ticket_service.config import Settings
 
 DESCRIPTION = """
 Events, ticket types, seats, reservations, and the waiting room in front of them. Buying needs a
@@ -32,8 +33,11 @@ class TicketApi(Api):
         pass
 
 
-def init_openapi(app: Flask) -> Api:
+def init_openapi(app: Flask, settings: Settings) -> Api:
     """Serve /api/v1/openapi.json and /api/v1/docs, whose files come from a package."""
+    page: dict[str, Any] = {"validatorUrl": None, "tryItOutEnabled": True}
+    if settings.admin_port:
+        page["supportedSubmitMethods"] = []  # the API has another port than the page
     app.config.update(
         API_TITLE="Ticket Service",
         API_VERSION="v1",
@@ -42,7 +46,7 @@ def init_openapi(app: Flask) -> Api:
         OPENAPI_JSON_PATH="openapi.json",
         OPENAPI_SWAGGER_UI_PATH="docs",
         OPENAPI_SWAGGER_UI_URL="/api/v1/docs/",
-        OPENAPI_SWAGGER_UI_CONFIG={"validatorUrl": None, "tryItOutEnabled": True},
+        OPENAPI_SWAGGER_UI_CONFIG=page,
     )
     bearer = {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
     service = {"type": "apiKey", "in": "header", "name": "X-Internal-Token"}
