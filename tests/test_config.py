@@ -66,7 +66,7 @@ def test_the_deployments_environment_works_as_it_is():
         REDIS_PASSWORD=STRANGE,
         FRONTEND_URL="https://tickets.example",
         AUTH_SERVICE_URL="http://auth:3001",
-        INTERNAL_API_TOKEN="token",
+        INTERNAL_API_TOKEN=SECRET,
     )
     assert parse_dsn(given.database_url) == {
         "host": "db.example",
@@ -129,6 +129,7 @@ def test_several_front_ends(text: str):
         ("ADMIN_PORT", "0"),
         ("ADMIN_PORT", "metrics"),
         ("ADMIN_PORT", "3002"),  # is PORT
+        ("INTERNAL_API_TOKEN", SECRET[:31]),
     ],
 )
 def test_a_bad_value_is_refused_by_name(name: str, value: str):
@@ -153,6 +154,14 @@ def test_a_secret_is_as_long_as_its_bytes():
 def test_development_accepts_a_short_secret_but_not_none():
     assert settings(ENVIRONMENT="development", JWT_SECRET="short").jwt_key == "short"
     assert "JWT_SECRET" in refusal(ENVIRONMENT="development", JWT_SECRET="")
+
+
+def test_the_service_token_is_none_or_long_in_production():
+    assert settings().service_token == ""
+    assert settings(INTERNAL_API_TOKEN=SECRET).service_token == SECRET
+    assert SECRET[:31] not in refusal(INTERNAL_API_TOKEN=SECRET[:31])
+    short = settings(ENVIRONMENT="development", INTERNAL_API_TOKEN="short")
+    assert short.service_token == "short"
 
 
 def test_the_admin_port_is_none_unless_named():
@@ -193,7 +202,13 @@ def test_the_example_cannot_start_production():
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("JWT_SECRET", ""), ("PORT", "many"), ("LOG_LEVEL", "LOUD")]
+    ("name", "value"),
+    [
+        ("JWT_SECRET", ""),
+        ("PORT", "many"),
+        ("LOG_LEVEL", "LOUD"),
+        ("INTERNAL_API_TOKEN", SECRET[:31]),
+    ],
 )
 def test_an_instance_with_a_bad_setting_ends_with_one_clear_line(
     start_service: Callable[..., Service], name: str, value: str

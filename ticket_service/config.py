@@ -19,6 +19,8 @@ THRESHOLDS = Range(min=1, max=10_000_000)
 # HS256 wants a key at least as long as its hash (RFC 7518, section 3.2).
 SHORTEST_SECRET = 32
 
+SHORTEST_SERVICE_TOKEN = 32
+
 
 class ConfigError(Exception):
     """The environment does not make a usable configuration; the message says which name and why."""
@@ -81,7 +83,7 @@ def _read(env: Env) -> Settings:
         or _redis_url(env),
         jwt_algorithm=algorithm,
         jwt_key=_jwt_key(env, algorithm, strict=production == "production"),
-        service_token=env.str("INTERNAL_API_TOKEN", ""),
+        service_token=_service_token(env, strict=production == "production"),
         frontend_urls=_frontend_urls(env),
         hold_ttl_seconds=env.int("HOLD_TTL_SECONDS", 300, validate=Range(min=1, max=86_400)),
         max_seats_per_reservation=env.int(
@@ -126,6 +128,17 @@ def _admin_port(env: Env, port: int) -> int | None:
     if admin_port == port:
         raise ConfigError("ADMIN_PORT is the same as PORT: name another, or none")
     return admin_port
+
+
+def _service_token(env: Env, *, strict: bool) -> str:
+    token: str = env.str("INTERNAL_API_TOKEN", "")
+    if strict and token and len(token) < SHORTEST_SERVICE_TOKEN:
+        raise ConfigError(
+            f"INTERNAL_API_TOKEN is too short for production: at least {SHORTEST_SERVICE_TOKEN}"
+            " characters, or none at all; set ENVIRONMENT=development to run with it on your own"
+            " machine"
+        )
+    return token
 
 
 def _database_url(env: Env) -> str:
