@@ -67,8 +67,11 @@ def servers(folder: Path) -> Iterator[Servers]:
 
 
 @contextmanager
-def postgres(folder: Path) -> Iterator[str]:
+def postgres(folder: Path, *, primary: str | None = None) -> Iterator[str]:
     """Run PostgreSQL on the data in `folder/postgres` and give its URL.
+
+    Where there are none, an empty cluster is made, or a standby of the server with the URL
+    `primary`, until it is promoted.
 
     Its socket is in a temporary folder of its own: only the owner can reach it, no port is taken,
     and the path stays below the 107 bytes that a socket may have.
@@ -77,7 +80,7 @@ def postgres(folder: Path) -> Iterator[str]:
     user = _unprivileged_user(binaries, folder)
     data = folder / "postgres"
     if not data.exists():
-        _create_cluster(binaries, data, user)
+        _create_cluster(binaries, data, user, primary)
     log = folder / "postgres.log"
     with tempfile.TemporaryDirectory(prefix="ticket-service-") as sockets:
         _give(Path(sockets), user)
@@ -105,15 +108,21 @@ def valkey(folder: Path) -> Iterator[str]:
         yield f"redis://127.0.0.1:{port}/0"
 
 
-def _create_cluster(binaries: Path, data: Path, user: tuple[int, int] | None) -> None:
-    """Make an empty database cluster; one that was interrupted half-way leaves no `data`."""
+def _create_cluster(
+    binaries: Path, data: Path, user: tuple[int, int] | None, primary: str | None
+) -> None:
+    """Make a cluster, empty or a standby; one that was interrupted half-way leaves no `data`."""
     draft = data.with_suffix(".new")
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(mode=0o700)
     _give(draft, user)
     uid, gid = user or (None, None)
+    command: list[str | Path] = [binaries / "initdb", "-D", draft, *INITDB_OPTIONS]
+    if primary is not None:
+        command = [binaries / "pg_basebackup", "-D", draft, "-d", primary, "-R", "--no-sync"]
+        command += ["--checkpoint=fast"]
     made = subprocess.run(
-        [binaries / "initdb", "-D", draft, *INITDB_OPTIONS],
+        command,
         user=uid,
         group=gid,
         extra_groups=[] if user else None,

@@ -80,6 +80,13 @@ def test_the_deployments_environment_works_as_it_is():
     assert given.frontend_urls == ("https://tickets.example",)
 
 
+def test_several_database_hosts():
+    url = "postgresql://me:word@db-1:5432,db-2:6432/tickets"
+    assert settings(DATABASE_URL=url).database_url == url
+    given = parse_dsn(settings(DB_HOST="db-1,db-2", DB_PORT="6432").database_url)
+    assert (given["host"], given["port"]) == ("db-1,db-2", "6432")
+
+
 def test_urls_win():
     database, redis = "postgresql://me:word@here:1/db?sslmode=require", "rediss://:word@there:2/3"
     given = settings(DATABASE_URL=database, DB_HOST="other", REDIS_URL=redis, REDIS_HOST="other")

@@ -11,14 +11,15 @@ import sys
 from ticket_service.config import Settings
 from ticket_service.services import AUDIT_TIMEOUT_MS
 from ticket_service.services.audit import Audit
+from ticket_service.stores.database import Database
 from ticket_service.stores.postgres import Postgres
 
 
 def main() -> None:
     """Look, print, and end with the exit status."""
     settings = Settings.from_environment()
-    postgres = Postgres(settings.database_url, settings.db_schema, 1, AUDIT_TIMEOUT_MS)
-    faults = Audit(postgres).faults()
+    database = Database(settings.database_url, settings.db_schema)
+    faults = Audit(Postgres(database, 1, AUDIT_TIMEOUT_MS)).faults()
     for fault in faults:
         print(f"{fault['rule']}: {fault['row']}")
     print(f"{len(faults)} faults")

@@ -35,7 +35,7 @@ def _alive() -> Response:
 
 @blueprint.route("/ready")
 @blueprint.response(200, Ready)
-@blueprint.alt_response(503, schema=Ready, description="PostgreSQL does not answer, or stopping")
+@blueprint.alt_response(503, schema=Ready, description="PostgreSQL takes no writes, or stopping")
 def get_ready() -> Response:
     """See that requests can be served: send none when they cannot"""
     ready = services().health.readiness()

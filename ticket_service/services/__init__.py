@@ -27,6 +27,7 @@ from ticket_service.services.seats import Seats
 from ticket_service.services.tickets import Tickets
 from ticket_service.services.waiting_room import WaitingRoom
 from ticket_service.services.watch import Watches
+from ticket_service.stores.database import Database
 from ticket_service.stores.documents import Documents
 from ticket_service.stores.guards import Guards
 from ticket_service.stores.locks import SeatLocks
@@ -75,10 +76,11 @@ class Services:
     @classmethod
     def build(cls, settings: Settings) -> Services:
         """Connect nothing yet: each pool opens its connections when they are needed."""
-        postgres = Postgres(settings.database_url, settings.db_schema, settings.db_pool_size)
+        database = Database(settings.database_url, settings.db_schema)
+        postgres = Postgres(database, settings.db_pool_size)
         redis = Redis(settings.redis_url)
         # The loops have connections of their own: a rush of requests must not hold them up.
-        loops_postgres = Postgres(settings.database_url, settings.db_schema, LOOP_CONNECTIONS)
+        loops_postgres = Postgres(database, LOOP_CONNECTIONS)
         loops_redis = Redis(settings.redis_url, redis.state)
         guards = Guards(settings.queue_ttl_seconds)
         versions = Versions(redis)
@@ -128,7 +130,7 @@ class Services:
             expiry=Expiry(loops_postgres, Versions(loops_redis), admissions, announcer),
             event_status=EventStatus(loops_postgres, Versions(loops_redis), announcer),
             payments=Payments(postgres, versions, admissions, announcer),
-            audit=Audit(Postgres(settings.database_url, settings.db_schema, 1, AUDIT_TIMEOUT_MS)),
+            audit=Audit(Postgres(database, 1, AUDIT_TIMEOUT_MS)),
             rooms=rooms,
             bus=bus,
             announcer=announcer,
@@ -137,5 +139,5 @@ class Services:
             connections=Connections(PersonSockets(redis, MAX_SOCKETS), rooms),
             # A pool of its own: a sale that keeps every connection busy is no reason to be
             # taken out of the load balancer.
-            health=Health(Postgres(settings.database_url, settings.db_schema, 1), redis),
+            health=Health(Postgres(database, 1), redis),
         )

@@ -8,10 +8,8 @@ from typing import Any
 from ticket_service.errors import ServiceUnavailable
 from ticket_service.loops import Loop
 from ticket_service.stores import keys
-from ticket_service.stores.postgres import Postgres, Script
+from ticket_service.stores.postgres import Postgres
 from ticket_service.stores.redis import Redis
-
-_ANSWER = Script(answer="SELECT 1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +17,7 @@ class Readiness:
     """Which dependencies answer, and whether this instance is about to stop."""
 
     postgres: bool
+    """Whether it would take a write, too."""
     redis: bool
     stopping: bool
     loops: list[dict[str, Any]]
@@ -42,7 +41,7 @@ class Health:
 
     def _postgres_answers(self) -> bool:
         try:
-            self._postgres.transaction(_ANSWER)
+            self._postgres.check_writable()
         except ServiceUnavailable:
             return False
         return True

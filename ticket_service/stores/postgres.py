@@ -1,4 +1,4 @@
-"""PostgreSQL: a small pool of green connections, and transactions of one round trip.
+"""PostgreSQL: a small pool of connections, and transactions of one round trip.
 
 **Every write is one script**: the statements that lock come first, the one that checks and writes
 comes last, and the server gets them in one message and runs them as one transaction (a simple query
@@ -19,10 +19,10 @@ from typing import Any
 
 import psycopg2
 from gevent.lock import BoundedSemaphore
-from gevent.socket import wait_read, wait_write
-from psycopg2 import errors, extensions
+from psycopg2 import errors
 
 from ticket_service.errors import ServiceUnavailable
+from ticket_service.stores.database import Connection, Database
 
 CHECKOUT_TIMEOUT = 2.0
 """Seconds to wait for a free connection; then the request is refused."""
@@ -36,7 +36,6 @@ LOCK_TIMEOUT_MS = 1_500
 MOST_STATEMENTS = 4
 """In one script. The server's time-outs count for each statement by itself."""
 
-CONNECT_TIMEOUT = 3.0
 RESPONSE_TIMEOUT = MOST_STATEMENTS * STATEMENT_TIMEOUT_MS / 1000 + 1
 """Seconds without a byte from the server after which the connection counts as lost: longer than a
 script can take, for the server would still commit what we no longer wait for."""
@@ -99,52 +98,22 @@ class Script:
         self.call = "; ".join(calls)
 
 
-class _Connection(extensions.connection):
-    """A connection that knows which statements it has prepared."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._prepared: set[str] = set()
-        self.patience = RESPONSE_TIMEOUT
-
-    def run(self, script: Script, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
-        """Run the script; the rows of its last statement."""
-        with self.cursor() as cursor:
-            for name in script.preparations.keys() - self._prepared:
-                # One at a time: what is prepared stays so, also when the next one fails.
-                cursor.execute(script.preparations[name])
-                self._prepared.add(name)
-            cursor.execute(script.call, parameters)
-            return cursor.fetchall()
+_READ_ONLY = Script(read_only="SELECT current_setting('transaction_read_only')::boolean")
 
 
 class Postgres:
-    """The shared database. All methods may be called from many greenlets at once."""
+    """A pool of connections. All methods may be called from many greenlets at once."""
 
     def __init__(
         self,
-        url: str,
-        schema: str,
-        pool_size: int,
+        database: Database,
+        size: int,
         statement_timeout_ms: int = STATEMENT_TIMEOUT_MS,
     ) -> None:
-        # psycopg2 is C: without this callback a slow query stops every greenlet of the process.
-        extensions.set_wait_callback(_wait)
-        self._url = url
-        self._options = " ".join(
-            f"-c {name}={value}"
-            for name, value in {
-                "search_path": schema,
-                "TimeZone": "UTC",
-                "default_transaction_isolation": r"read\ committed",
-                "statement_timeout": statement_timeout_ms,
-                "lock_timeout": LOCK_TIMEOUT_MS,
-                "plan_cache_mode": "force_generic_plan",
-            }.items()
-        )
-        self._patience = MOST_STATEMENTS * statement_timeout_ms / 1000 + 1
-        self._slots = BoundedSemaphore(pool_size)
-        self._idle: list[_Connection] = []
+        self._database = database
+        self._statement_timeout_ms = statement_timeout_ms
+        self._slots = BoundedSemaphore(size)
+        self._idle: list[Connection] = []
         self._waiting = 0
 
     def transaction(
@@ -152,14 +121,14 @@ class Postgres:
     ) -> list[tuple[Any, ...]]:
         """Run the script; return the rows of its last statement.
 
-        Raises ServiceUnavailable when PostgreSQL is gone or full; Refused, which is one, when it is
-        this transaction that was too slow or lost a deadlock, and RowLocked where it did not get a
-        lock; ReferenceMissing where a foreign key refuses. Either way nothing was written, unless
-        the connection broke, or timed out, before the answer came.
+        Raises ServiceUnavailable when PostgreSQL is gone, full or read-only; Refused, which is one,
+        when it is this transaction that was too slow or lost a deadlock, and RowLocked where it did
+        not get a lock; ReferenceMissing where a foreign key refuses. Either way nothing was
+        written, unless the connection broke, or timed out, before the answer came.
         """
         try:
             with self._connection() as connection:
-                return connection.run(script, parameters or {})
+                return _run(connection, script, parameters or {})
         except errors.ForeignKeyViolation as error:
             raise ReferenceMissing from error
         except errors.LockNotAvailable as error:
@@ -171,21 +140,26 @@ class Postgres:
             refused = (error.pgcode or "").startswith(_REFUSALS)
             raise (Refused if refused else ServiceUnavailable) from error
 
+    def check_writable(self) -> None:
+        """Raise ServiceUnavailable unless PostgreSQL answers and would take a write."""
+        [(read_only,)] = self.transaction(_READ_ONLY)
+        if read_only:
+            self._database.give_up("read only")
+            raise ServiceUnavailable
+
     @contextmanager
-    def _connection(self) -> Iterator[_Connection]:
+    def _connection(self) -> Iterator[Connection]:
         self._check_out()
         connection = None
         try:
-            connection = self._idle.pop() if self._idle else self._connect()
+            connection = self._idle_connection() or self._connect()
             yield connection
         except psycopg2.Error as error:
-            if connection is not None and connection.closed:
-                # The server went away and took the idle connections with it.
-                while self._idle:
-                    self._idle.pop().close()
-            elif connection is not None and isinstance(error, _BUGS):
-                # Perhaps of this connection: a statement prepared for a table that has changed.
-                connection.close()
+            if connection is not None:
+                self._database.failed(connection, error)
+                if isinstance(error, _BUGS):
+                    # Perhaps of this connection: a statement prepared for a changed table.
+                    connection.close()
             raise
         except BaseException:
             # The greenlet was killed half-way: nobody knows what the connection is doing.
@@ -193,9 +167,31 @@ class Postgres:
                 connection.close()
             raise
         finally:
-            if connection is not None and not connection.closed:
-                self._idle.append(connection)
+            if connection is not None:
+                self._give_back(connection)
             self._slots.release()
+
+    def _idle_connection(self) -> Connection | None:
+        """One that leads to the server that can be written to; the others are closed."""
+        while self._idle:
+            connection = self._idle.pop()
+            if self._database.usable(connection):
+                return connection
+            connection.close()
+        return None
+
+    def _connect(self) -> Connection:
+        return self._database.connect(
+            response_timeout=MOST_STATEMENTS * self._statement_timeout_ms / 1000 + 1,
+            statement_timeout=self._statement_timeout_ms,
+            lock_timeout=LOCK_TIMEOUT_MS,
+        )
+
+    def _give_back(self, connection: Connection) -> None:
+        if self._database.usable(connection):
+            self._idle.append(connection)
+        else:
+            connection.close()
 
     def _check_out(self) -> None:
         """Take a slot of the pool. Raises ServiceUnavailable when it stays full, or the line is."""
@@ -211,28 +207,15 @@ class Postgres:
         finally:
             self._waiting -= 1
 
-    def _connect(self) -> _Connection:
-        connection = psycopg2.connect(
-            self._url,
-            options=self._options,
-            application_name="ticket-service",
-            connection_factory=_Connection,
-        )
-        connection.autocommit = True
-        connection.patience = self._patience
-        return connection
 
-
-def _wait(connection: extensions.connection) -> None:
-    """psycopg2's wait callback: let other greenlets run, but not for ever.
-
-    green psycopg2 ignores connect_timeout, so the limit for both kinds of wait is here.
-    """
-    connecting = connection.status == extensions.STATUS_SETUP
-    timeout = CONNECT_TIMEOUT if connecting else getattr(connection, "patience", RESPONSE_TIMEOUT)
-    lost = psycopg2.OperationalError("timed out")
-    while (state := connection.poll()) != extensions.POLL_OK:
-        if state == extensions.POLL_READ:
-            wait_read(connection.fileno(), timeout=timeout, timeout_exc=lost)
-        elif state == extensions.POLL_WRITE:
-            wait_write(connection.fileno(), timeout=timeout, timeout_exc=lost)
+def _run(
+    connection: Connection, script: Script, parameters: Mapping[str, Any]
+) -> list[tuple[Any, ...]]:
+    """Run the script; the rows of its last statement."""
+    with connection.cursor() as cursor:
+        for name in script.preparations.keys() - connection.prepared:
+            # One at a time: what is prepared stays so, also when the next one fails.
+            cursor.execute(script.preparations[name])
+            connection.prepared.add(name)
+        cursor.execute(script.call, parameters)
+        return cursor.fetchall()

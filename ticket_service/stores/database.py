@@ -1,0 +1,155 @@
+"""Connections to PostgreSQL: green ones, and only to a server that can be written to.
+
+DATABASE_URL may name several hosts, of which one can be written to at a time. libpq could try them
+itself, but green psycopg2 ignores its connect_timeout: a host that never answers would use up all
+of the time. So each host is tried by itself, the one that worked last first.
+
+A reader is as bad off on a server that cannot be written to as a writer: it shows an old state, and
+nothing ever fails. So what one pool finds out about the server is true of all of them: connections
+have a *generation*, and those of an earlier one are not used again.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Any
+
+import psycopg2
+from gevent.socket import wait_read, wait_write
+from psycopg2 import extensions
+
+CONNECT_TIMEOUT = 3.0
+"""Seconds to connect, whatever the number of hosts: each gets the same part of it."""
+
+# Read only; ended by an administrator or by a crash; not accepting connections; class 08: broken.
+_USELESS = ("25006", "57P01", "57P02", "57P03", "08")
+
+log = logging.getLogger(__name__)
+
+
+class Connection(extensions.connection):
+    """A connection that knows which statements it has prepared."""
+
+    def __init__(
+        self, dsn: str, *, connect_timeout: float, response_timeout: float, generation: int
+    ) -> None:
+        """Connect. `response_timeout`: seconds without a byte, after which it counts as lost."""
+        self.timeout = connect_timeout
+        super().__init__(dsn)
+        self.timeout = response_timeout
+        self.generation = generation
+        self.prepared: set[str] = set()
+        self.autocommit = True
+
+
+class Database:
+    """The server that can be written to, among those of one URL; all pools share it."""
+
+    def __init__(self, url: str, schema: str) -> None:
+        # psycopg2 is C: without this callback a slow query stops every greenlet of the process.
+        extensions.set_wait_callback(_wait)
+        self._hosts = _hosts(url)
+        self._schema = schema
+        self._last_good = 0
+        self.generation = 0
+        """Connections of an earlier generation lead to a server that is gone or read-only."""
+
+    def connect(self, response_timeout: float, **settings: str | int) -> Connection:
+        """A new connection in autocommit mode, with these settings of the server.
+
+        Raises psycopg2.Error when no host can be reached in time and written to.
+        """
+        settings = {
+            "search_path": self._schema,
+            "TimeZone": "UTC",
+            "default_transaction_isolation": r"read\ committed",
+            "plan_cache_mode": "force_generic_plan",
+            **settings,
+        }
+        options = " ".join(f"-c {name}={value}" for name, value in settings.items())
+        failure: psycopg2.Error | None = None
+        first = self._last_good
+        for number in [*range(first, len(self._hosts)), *range(first)]:
+            try:
+                connection = self._connect_to(self._hosts[number], response_timeout, options)
+            except psycopg2.OperationalError as error:
+                failure = error
+            else:
+                self._last_good = number
+                return connection
+        assert failure is not None  # noqa: S101 # there is at least one host
+        raise failure
+
+    def _connect_to(
+        self, host: dict[str, str], response_timeout: float, options: str
+    ) -> Connection:
+        generation = self.generation
+
+        def make(dsn: str) -> Connection:
+            return Connection(
+                dsn,
+                connect_timeout=CONNECT_TIMEOUT / len(self._hosts),
+                response_timeout=response_timeout,
+                generation=generation,
+            )
+
+        given: dict[str, Any] = host | {
+            "options": options,
+            "application_name": "ticket-service",
+            "target_session_attrs": "read-write",
+        }
+        connection: Connection = psycopg2.connect(connection_factory=make, **given)
+        return connection
+
+    def usable(self, connection: Connection) -> bool:
+        """Whether it is open and leads, as far as is known, to the server that can be written."""
+        return not connection.closed and connection.generation == self.generation
+
+    def give_up(self, reason: str) -> None:
+        """Use none of the connections again that there are: the server is gone or read-only."""
+        self.generation += 1
+        log.warning("postgres connections given up", extra={"reason": reason})
+
+    def failed(self, connection: Connection, error: psycopg2.Error) -> None:
+        """Take note of an error: what it says of the server is true of every connection to it."""
+        useless = connection.closed or (error.pgcode or "").startswith(_USELESS)
+        if useless and connection.generation == self.generation:
+            self.give_up(type(error).__name__)
+        # Without a code it is libpq's own error, and outside a transaction is where we always are.
+        status = connection.info.transaction_status if not connection.closed else None
+        if useless or error.pgcode is None or status != extensions.TRANSACTION_STATUS_IDLE:
+            connection.close()
+
+
+def _hosts(url: str) -> list[dict[str, str]]:
+    """The parts of the URL, once for each of its hosts; one port may stand for all of them."""
+    parts = extensions.parse_dsn(url)
+    lists = {
+        name: parts.pop(name).split(",") for name in ("host", "hostaddr", "port") if name in parts
+    }
+    count = max((len(values) for values in lists.values()), default=1)
+    return [
+        parts | {name: values[number % len(values)] for name, values in lists.items()}
+        for number in range(count)
+    ]
+
+
+def _wait(connection: extensions.connection) -> None:
+    """psycopg2's wait callback: let other greenlets run, but not for ever.
+
+    Connecting has its time in all, a statement so long without a byte. A connection that is not of
+    this module has no limit.
+    """
+    timeout = getattr(connection, "timeout", None)
+    end = None
+    if timeout is not None and connection.status == extensions.STATUS_SETUP:
+        end = time.monotonic() + timeout
+    lost = psycopg2.OperationalError("timed out")
+    while (state := connection.poll()) != extensions.POLL_OK:
+        if end is not None:
+            timeout = max(0.0, end - time.monotonic())
+        if state == extensions.POLL_READ:
+            wait_read(connection.fileno(), timeout=timeout, timeout_exc=lost)
+        elif state == extensions.POLL_WRITE:
+            wait_write(connection.fileno(), timeout=timeout, timeout_exc=lost)
