@@ -26,7 +26,7 @@ from ticket_service.services.seat_map import SeatMaps
 from ticket_service.services.seats import Seats
 from ticket_service.services.tickets import Tickets
 from ticket_service.services.waiting_room import WaitingRoom
-from ticket_service.services.watch import Watches
+from ticket_service.services.watch import MAX_LOOKS, Watches
 from ticket_service.stores.database import Database
 from ticket_service.stores.documents import Documents
 from ticket_service.stores.guards import Guards
@@ -42,14 +42,24 @@ from ticket_service.stores.waiting_lines import QueueRules, WaitingLines
 AUDIT_TIMEOUT_MS = 20_000
 """For each rule of the audit, which reads whole tables on a connection of its own."""
 
+READ_CONNECTIONS = 4
+"""For what only reads. Most answers are kept, so few are busy."""
+
+WATCH_CONNECTIONS = MAX_LOOKS + 1
+"""For what sockets look at: the loop's readings, and one for those who come meanwhile."""
+
 LOOP_CONNECTIONS = 2 + WORKERS
-"""Connections to PostgreSQL for the loops of an instance: the expiry, the events' status, and the
-events that the expiry has set aside."""
+"""For the loops that write: the expiry, the events' status, and the events that the expiry has set
+aside."""
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """All services of one instance, on one pool each of PostgreSQL and Redis."""
+    """All services of one instance.
+
+    Sales, reads, sockets, loops, the audit and the probe have connections to PostgreSQL of their
+    own: none of them can take another's.
+    """
 
     events: EventInfos
     event_seats: EventSeats
@@ -77,10 +87,11 @@ class Services:
     def build(cls, settings: Settings) -> Services:
         """Connect nothing yet: each pool opens its connections when they are needed."""
         database = Database(settings.database_url, settings.db_schema)
-        postgres = Postgres(database, settings.db_pool_size)
-        redis = Redis(settings.redis_url)
-        # The loops have connections of their own: a rush of requests must not hold them up.
+        sales = Postgres(database, settings.db_pool_size)
+        reads = Postgres(database, READ_CONNECTIONS)
+        watch = Postgres(database, WATCH_CONNECTIONS)
         loops_postgres = Postgres(database, LOOP_CONNECTIONS)
+        redis = Redis(settings.redis_url)
         loops_redis = Redis(settings.redis_url, redis.state)
         guards = Guards(settings.queue_ttl_seconds)
         versions = Versions(redis)
@@ -91,7 +102,7 @@ class Services:
             max_tickets=settings.max_tickets_per_reservation,
             max_live_per_buyer=settings.max_live_tickets_per_buyer,
         )
-        events = EventInfos(postgres)
+        events = EventInfos(reads)
         rooms = Rooms()
         bus = Bus(loops_redis)
         announcer = Announcer(bus, rooms, aliases=settings.socket_aliases)
@@ -116,20 +127,20 @@ class Services:
         )
         return cls(
             events=events,
-            event_seats=EventSeats(postgres, max_chosen=settings.max_seats_per_reservation),
-            catalogue=Catalogue(postgres, documents),
-            seat_maps=SeatMaps(postgres, documents),
-            seats=Seats(postgres, waiting_room, locks, announcer, rules),
-            tickets=Tickets(postgres, waiting_room, versions, announcer, rules),
-            reservations=Reservations(postgres, versions, announcer),
+            event_seats=EventSeats(watch, max_chosen=settings.max_seats_per_reservation),
+            catalogue=Catalogue(reads, documents),
+            seat_maps=SeatMaps(reads, documents),
+            seats=Seats(sales, waiting_room, locks, announcer, rules),
+            tickets=Tickets(sales, waiting_room, versions, announcer, rules),
+            reservations=Reservations(sales, reads, versions, announcer),
             waiting_room=waiting_room,
             admissions=admissions,
             watches=Watches(
-                postgres, loops_redis, bus, rooms, announcer, update_seconds=settings.update_seconds
+                watch, loops_redis, bus, rooms, announcer, update_seconds=settings.update_seconds
             ),
             expiry=Expiry(loops_postgres, Versions(loops_redis), admissions, announcer),
             event_status=EventStatus(loops_postgres, Versions(loops_redis), announcer),
-            payments=Payments(postgres, versions, admissions, announcer),
+            payments=Payments(sales, versions, admissions, announcer),
             audit=Audit(Postgres(database, 1, AUDIT_TIMEOUT_MS)),
             rooms=rooms,
             bus=bus,
@@ -137,7 +148,7 @@ class Services:
             presence=Presence(Present(loops_redis, settings.update_seconds), rooms, announcer),
             sessions=Sessions(redis, MOST_ROOMS, BURST, PER_SECOND),
             connections=Connections(PersonSockets(redis, MAX_SOCKETS), rooms),
-            # A pool of its own: a sale that keeps every connection busy is no reason to be
-            # taken out of the load balancer.
+            # A sale that keeps every connection busy is no reason to be taken out of the load
+            # balancer.
             health=Health(Postgres(database, 1), redis),
         )

@@ -178,8 +178,11 @@ def event_of(postgres: Postgres, reservation_id: str) -> str | None:
 class Reservations:
     """Reads return JSON as bytes, as the wire shows it. All raise ServiceUnavailable."""
 
-    def __init__(self, postgres: Postgres, versions: Versions, announcer: Announcer) -> None:
+    def __init__(
+        self, postgres: Postgres, reads: Postgres, versions: Versions, announcer: Announcer
+    ) -> None:
         self._postgres = postgres
+        self._reads = reads
         self._announcer = announcer
         self._versions = versions
 
@@ -226,7 +229,7 @@ class Reservations:
         return seat_ids, has_tickets, refund_due
 
     def _json(self, query: Script, **parameters: str | int) -> bytes:
-        rows = self._postgres.transaction(query, parameters)
+        rows = self._reads.transaction(query, parameters)
         if not rows:
             raise ReservationNotFound
         text: str = rows[0][0]

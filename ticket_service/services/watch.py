@@ -33,9 +33,8 @@ from ticket_service.stores.redis import Redis, RedisUnavailable
 CLAIM_MS = 900
 """For so long the instance that claimed an event's reading keeps the others from it."""
 
-MAX_LOOKS = 3
-"""Events that are looked at at the same time, each on a connection to PostgreSQL: few, for the
-requests want them too."""
+MAX_LOOKS = 2
+"""Events that are looked at at the same time, each on a connection to PostgreSQL."""
 
 DOUBT = 0.5
 """Seconds within which messages about one seat are not taken for the order of what happened."""
