@@ -19,7 +19,7 @@ def main() -> None:
     """Look, print, and end with the exit status."""
     settings = Settings.from_environment()
     database = Database(settings.database_url, settings.db_schema)
-    faults = Audit(Postgres(database, 1, AUDIT_TIMEOUT_MS)).faults()
+    faults = Audit(Postgres(database, "audit", 1, AUDIT_TIMEOUT_MS)).faults()
     for fault in faults:
         print(f"{fault['rule']}: {fault['row']}")
     print(f"{len(faults)} faults")

@@ -43,7 +43,7 @@ AUDIT_TIMEOUT_MS = 20_000
 """For each rule of the audit, which reads whole tables on a connection of its own."""
 
 READ_CONNECTIONS = 4
-"""For what only reads. Most answers are kept, so few are busy."""
+"""For what only reads. Most answers are kept, so few are busy; searches get half at most."""
 
 WATCH_CONNECTIONS = MAX_LOOKS + 1
 """For what sockets look at: the loop's readings, and one for those who come meanwhile."""
@@ -87,10 +87,10 @@ class Services:
     def build(cls, settings: Settings) -> Services:
         """Connect nothing yet: each pool opens its connections when they are needed."""
         database = Database(settings.database_url, settings.db_schema)
-        sales = Postgres(database, settings.db_pool_size)
-        reads = Postgres(database, READ_CONNECTIONS)
-        watch = Postgres(database, WATCH_CONNECTIONS)
-        loops_postgres = Postgres(database, LOOP_CONNECTIONS)
+        sales = Postgres(database, "sales", settings.db_pool_size)
+        reads = Postgres(database, "reads", READ_CONNECTIONS)
+        watch = Postgres(database, "watch", WATCH_CONNECTIONS)
+        loops_postgres = Postgres(database, "loops", LOOP_CONNECTIONS)
         redis = Redis(settings.redis_url)
         loops_redis = Redis(settings.redis_url, redis.state)
         guards = Guards(settings.queue_ttl_seconds)
@@ -141,7 +141,7 @@ class Services:
             expiry=Expiry(loops_postgres, Versions(loops_redis), admissions, announcer),
             event_status=EventStatus(loops_postgres, Versions(loops_redis), announcer),
             payments=Payments(sales, versions, admissions, announcer),
-            audit=Audit(Postgres(database, 1, AUDIT_TIMEOUT_MS)),
+            audit=Audit(Postgres(database, "audit", 1, AUDIT_TIMEOUT_MS)),
             rooms=rooms,
             bus=bus,
             announcer=announcer,
@@ -150,5 +150,5 @@ class Services:
             connections=Connections(PersonSockets(redis, MAX_SOCKETS), rooms),
             # A sale that keeps every connection busy is no reason to be taken out of the load
             # balancer.
-            health=Health(Postgres(database, 1), redis),
+            health=Health(Postgres(database, "probe", 1), redis),
         )

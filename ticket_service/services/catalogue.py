@@ -149,14 +149,19 @@ class Catalogue:
         self._coalescer: Coalescer[str] = Coalescer()
 
     def events(self, query: EventQuery) -> Document:
-        """One page of the events, by start of sale."""
+        """One page of the events, by start of sale.
+
+        Each query is an answer of its own, and a search of many words takes long: together they
+        must not hold up seat maps and events, nor searches the list without one.
+        """
         parameters = {
             "status": query.status,
             "q": query.q,
             "page": query.page,
             "limit": query.limit,
         }
-        return self._documents.read(query, lambda: self._json(_EVENT_LIST, parameters))
+        group = "lists" if query.q is None else "searches"
+        return self._documents.read(query, lambda: self._json(_EVENT_LIST, parameters, group=group))
 
     def event(self, event_id: str) -> Document:
         """One event with its ticket types. Raises EventNotFound."""
@@ -192,8 +197,9 @@ class Catalogue:
         query: Script,
         parameters: Mapping[str, object],
         missing: type[EventNotFound | TicketTypeNotFound] = EventNotFound,
+        group: str | None = None,
     ) -> bytes:
-        rows = self._postgres.transaction(query, parameters)
+        rows = self._postgres.transaction(query, parameters, group=group)
         if not rows:
             raise missing
         text: str = rows[0][0]

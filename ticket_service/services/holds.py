@@ -44,6 +44,7 @@ from ticket_service.errors import (
 )
 from ticket_service.services.sql import NOW
 from ticket_service.stores.postgres import Postgres, ReferenceMissing, RowLocked, Script
+from ticket_service.stores.stuck_rows import Rows
 
 LARGEST_AMOUNT = 2_147_483_647
 """Won: what the column total_amount can hold."""
@@ -138,11 +139,20 @@ class HoldRequest:
 
 
 def run_hold(
-    postgres: Postgres, script: Script, request: HoldRequest, parameters: dict[str, Any]
+    postgres: Postgres,
+    script: Script,
+    request: HoldRequest,
+    parameters: dict[str, Any],
+    waits_for: Rows = (),
 ) -> tuple[Any, ...]:
-    """Run a holding script; its one row. Raises UserNotFound, EventNotFound, ServiceUnavailable."""
+    """Run a holding script; its one row. `waits_for`: the rows for which it stands in line.
+
+    Raises UserNotFound, EventNotFound, ServiceUnavailable.
+    """
     try:
-        return postgres.transaction(script, parameters)[0]
+        return postgres.transaction(
+            script, parameters, group=request.event_id, waits_for=waits_for
+        )[0]
     except ReferenceMissing as error:
         # The seats and ticket types are locked, so it is the user, or the event vanished just now.
         if postgres.transaction(_EVENT_EXISTS, {"event_id": request.event_id}):

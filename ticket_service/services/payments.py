@@ -202,7 +202,7 @@ class Payments:
         """
         event_id = event_of(self._postgres, reservation_id)
         with self._versions.changing(event_id):
-            noted = self._note(reservation_id, payment)
+            noted = self._note(reservation_id, payment, event_id)
         if event_id is not None:
             self._tell(event_id, noted)
         return {
@@ -211,7 +211,7 @@ class Payments:
             "paymentStatus": noted.payment_status,
         }
 
-    def _note(self, reservation_id: str, payment: Payment) -> _Noted:
+    def _note(self, reservation_id: str, payment: Payment, event_id: str | None) -> _Noted:
         rows = self._postgres.transaction(
             RECORD_REFUND if payment.status == "refunded" else RECORD_PAYMENT,
             {
@@ -220,6 +220,7 @@ class Payments:
                 "status": payment.status,
                 "payment_method": payment.method,
             },
+            group=event_id,
         )
         if not rows:
             raise ReservationNotFound

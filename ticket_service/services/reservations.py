@@ -166,7 +166,9 @@ def event_of(postgres: Postgres, reservation_id: str) -> str | None:
     """The event of a reservation; None where that was deleted.
 
     To be asked before a change, whose answer may get lost: then the event's version is changed all
-    the same. Raises ReservationNotFound, ServiceUnavailable.
+    the same. And the change waits with those of its event.
+
+    Raises ReservationNotFound, ServiceUnavailable.
     """
     rows = postgres.transaction(_EVENT_OF, {"reservation_id": reservation_id})
     if not rows:
@@ -188,15 +190,15 @@ class Reservations:
 
     def mine(self, buyer_id: str, page: int, limit: int) -> bytes:
         """The buyer's reservations, newest first."""
-        return self._json(_MINE, buyer_id=buyer_id, page=page, limit=limit)
+        return self._json(_MINE, buyer_id, page=page, limit=limit)
 
     def with_items(self, buyer_id: str, reservation_id: str) -> bytes:
         """One reservation of the buyer with its lines. Raises ReservationNotFound."""
-        return self._json(_WITH_ITEMS, buyer_id=buyer_id, reservation_id=reservation_id)
+        return self._json(_WITH_ITEMS, buyer_id, reservation_id=reservation_id)
 
     def with_seats(self, buyer_id: str, reservation_id: str) -> bytes:
         """One reservation of the buyer with its seats. Raises ReservationNotFound."""
-        return self._json(_WITH_SEATS, buyer_id=buyer_id, reservation_id=reservation_id)
+        return self._json(_WITH_SEATS, buyer_id, reservation_id=reservation_id)
 
     def cancel(self, buyer_id: str, reservation_id: str) -> bool:
         """Give back what the reservation has, exactly once; whether its payment is to be refunded.
@@ -205,17 +207,21 @@ class Reservations:
         """
         event_id = event_of(self._postgres, reservation_id)
         with self._versions.changing(event_id):
-            seat_ids, has_tickets, refund_due = self._give_back(buyer_id, reservation_id)
+            seat_ids, has_tickets, refund_due = self._give_back(buyer_id, reservation_id, event_id)
         if refund_due:
             metrics.REFUNDS_DUE.inc()
         if event_id is not None:
             self._announcer.inventory_changed(event_id, seat_ids, "available", stock=has_tickets)
         return refund_due
 
-    def _give_back(self, buyer_id: str, reservation_id: str) -> tuple[list[str], bool, bool]:
+    def _give_back(
+        self, buyer_id: str, reservation_id: str, event_id: str | None
+    ) -> tuple[list[str], bool, bool]:
         """Its seats, whether it has tickets, and whether a refund is due."""
         rows = self._postgres.transaction(
-            CANCEL, {"buyer_id": buyer_id, "reservation_id": reservation_id}
+            CANCEL,
+            {"buyer_id": buyer_id, "reservation_id": reservation_id},
+            group=event_id,
         )
         if not rows:
             raise ReservationNotFound
@@ -228,8 +234,8 @@ class Reservations:
             raise CancellationClosed
         return seat_ids, has_tickets, refund_due
 
-    def _json(self, query: Script, **parameters: str | int) -> bytes:
-        rows = self._reads.transaction(query, parameters)
+    def _json(self, query: Script, buyer_id: str, **parameters: str | int) -> bytes:
+        rows = self._reads.transaction(query, {"buyer_id": buyer_id, **parameters}, group=buyer_id)
         if not rows:
             raise ReservationNotFound
         text: str = rows[0][0]

@@ -30,7 +30,7 @@ from ticket_service.services.holds import (
 from ticket_service.services.sql import iso, status
 from ticket_service.services.waiting_room import WaitingRoom
 from ticket_service.stores.locks import SeatLocks
-from ticket_service.stores.postgres import Postgres, RowLocked, Script
+from ticket_service.stores.postgres import NothingWritten, Postgres, RowLocked, Script
 from ticket_service.stores.redis import RedisUnavailable
 
 LOCK_SEATS = f"""
@@ -151,7 +151,8 @@ class Seats:
         changed = True  # unless refused: a connection that broke may have committed
         try:
             reservation = self._hold(request, seat_ids)
-        except ServiceUnavailable:
+        except ServiceUnavailable as error:
+            changed = not isinstance(error, NothingWritten)
             raise
         except ServiceError:
             changed = False

@@ -168,7 +168,11 @@ class Tickets:
             "quantities": list(quantities.values()),
         }
         verdict, sold_out, title, amount, expires_at, items = run_hold(
-            self._postgres, HOLD_TICKETS, request, parameters
+            self._postgres,
+            HOLD_TICKETS,
+            request,
+            parameters,
+            waits_for=tuple(sorted(quantities)),
         )
         if verdict == "REPEATED":
             return None

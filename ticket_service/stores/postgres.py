@@ -1,4 +1,4 @@
-"""PostgreSQL: a small pool of connections, and transactions of one round trip.
+"""PostgreSQL: small pools of connections, and transactions of one round trip.
 
 **Every write is one script**: the statements that lock come first, the one that checks and writes
 comes last, and the server gets them in one message and runs them as one transaction (a simple query
@@ -13,22 +13,31 @@ from __future__ import annotations
 import hashlib
 import logging
 import re
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import psycopg2
-from gevent.lock import BoundedSemaphore
 from psycopg2 import errors
 
 from ticket_service.errors import ServiceUnavailable
 from ticket_service.stores.database import Connection, Database
+from ticket_service.stores.slots import Slots
+from ticket_service.stores.stuck_rows import Rows, StuckRows
 
 CHECKOUT_TIMEOUT = 2.0
 """Seconds to wait for a free connection; then the request is refused."""
 
 MAX_WAITING = 1_000
 """Greenlets that may wait for a connection: about what a pool can serve before they time out."""
+
+STUCK_PART = 4
+"""One connection of so many may wait for rows that are known to be stuck: each waits for the whole
+lock time-out, and there is little hope for it."""
+
+TELL_INTERVAL = 1.0
+"""Seconds between two log lines about a pool that is exhausted."""
 
 STATEMENT_TIMEOUT_MS = 2_000
 LOCK_TIMEOUT_MS = 1_500
@@ -60,13 +69,17 @@ class ReferenceMissing(Exception):
     """A foreign key points at a row that is not there. Nothing was written."""
 
 
-class Refused(ServiceUnavailable):
+class NothingWritten(ServiceUnavailable):
+    """Certainly nothing changed: there was no connection in time, or the server refused."""
+
+
+class Refused(NothingWritten):
     """The server answered and undid this transaction: it took too long, lost a deadlock, or a
-    trigger raised. Others may do better. Nothing was written."""
+    trigger raised. Others may do better."""
 
 
 class RowLocked(Refused):
-    """Another transaction held a lock too long. Nothing was written."""
+    """Another transaction held a lock too long."""
 
 
 def is_of_transaction(error: Exception) -> bool:
@@ -107,27 +120,40 @@ class Postgres:
     def __init__(
         self,
         database: Database,
+        name: str,
         size: int,
         statement_timeout_ms: int = STATEMENT_TIMEOUT_MS,
     ) -> None:
+        """`name`: what the connections are for, in the log."""
         self._database = database
+        self._name = name
         self._statement_timeout_ms = statement_timeout_ms
-        self._slots = BoundedSemaphore(size)
+        self._slots = Slots(size, MAX_WAITING)
+        self._stuck = StuckRows(max(1, size // STUCK_PART))
         self._idle: list[Connection] = []
-        self._waiting = 0
+        self._refused = 0
+        self._told_refused_at = -TELL_INTERVAL
 
     def transaction(
-        self, script: Script, parameters: Mapping[str, Any] | None = None
+        self,
+        script: Script,
+        parameters: Mapping[str, Any] | None = None,
+        *,
+        group: str | None = None,
+        waits_for: Rows = (),
     ) -> list[tuple[Any, ...]]:
         """Run the script; return the rows of its last statement.
 
+        `group` must not take all connections (stores/slots.py); `waits_for` are rows that all its
+        buyers lock, and that another program may keep (stores/stuck_rows.py).
+
         Raises ServiceUnavailable when PostgreSQL is gone, full or read-only; Refused, which is one,
         when it is this transaction that was too slow or lost a deadlock, and RowLocked where it did
-        not get a lock; ReferenceMissing where a foreign key refuses. Either way nothing was
-        written, unless the connection broke, or timed out, before the answer came.
+        not get a lock, or nobody does; ReferenceMissing where a foreign key refuses. Either way
+        nothing was written, unless the connection broke, or timed out, before the answer came.
         """
         try:
-            with self._connection() as connection:
+            with self._turn(group, waits_for), self._connection() as connection:
                 return _run(connection, script, parameters or {})
         except errors.ForeignKeyViolation as error:
             raise ReferenceMissing from error
@@ -148,28 +174,45 @@ class Postgres:
             raise ServiceUnavailable
 
     @contextmanager
-    def _connection(self) -> Iterator[Connection]:
-        self._check_out()
-        connection = None
+    def _turn(self, group: str | None, rows: Rows) -> Iterator[None]:
+        """The right to use a connection. Raises RowLocked, or NothingWritten when full."""
+        if rows and not self._stuck.wait(rows):
+            raise RowLocked
+        if not self._slots.take(group, CHECKOUT_TIMEOUT):
+            self._tell_exhausted()
+            raise NothingWritten
         try:
-            connection = self._idle_connection() or self._connect()
+            if rows and self._stuck.refuses(rows):
+                raise RowLocked
+            with self._stuck.attempt(rows) if rows else nullcontext():
+                yield
+        finally:
+            self._slots.give_back(group)
+
+    @contextmanager
+    def _connection(self) -> Iterator[Connection]:
+        connection = self._idle_connection() or self._database.connect(
+            response_timeout=MOST_STATEMENTS * self._statement_timeout_ms / 1000 + 1,
+            statement_timeout=self._statement_timeout_ms,
+            lock_timeout=LOCK_TIMEOUT_MS,
+        )
+        try:
             yield connection
         except psycopg2.Error as error:
-            if connection is not None:
-                self._database.failed(connection, error)
-                if isinstance(error, _BUGS):
-                    # Perhaps of this connection: a statement prepared for a changed table.
-                    connection.close()
+            self._database.failed(connection, error)
+            if isinstance(error, _BUGS):
+                # Perhaps of this connection: a statement prepared for a table that has changed.
+                connection.close()
             raise
         except BaseException:
             # The greenlet was killed half-way: nobody knows what the connection is doing.
-            if connection is not None:
-                connection.close()
+            connection.close()
             raise
         finally:
-            if connection is not None:
-                self._give_back(connection)
-            self._slots.release()
+            if self._database.usable(connection):
+                self._idle.append(connection)
+            else:
+                connection.close()
 
     def _idle_connection(self) -> Connection | None:
         """One that leads to the server that can be written to; the others are closed."""
@@ -180,32 +223,14 @@ class Postgres:
             connection.close()
         return None
 
-    def _connect(self) -> Connection:
-        return self._database.connect(
-            response_timeout=MOST_STATEMENTS * self._statement_timeout_ms / 1000 + 1,
-            statement_timeout=self._statement_timeout_ms,
-            lock_timeout=LOCK_TIMEOUT_MS,
-        )
-
-    def _give_back(self, connection: Connection) -> None:
-        if self._database.usable(connection):
-            self._idle.append(connection)
-        else:
-            connection.close()
-
-    def _check_out(self) -> None:
-        """Take a slot of the pool. Raises ServiceUnavailable when it stays full, or the line is."""
-        if self._slots.acquire(blocking=False):
-            return
-        if self._waiting >= MAX_WAITING:
-            raise ServiceUnavailable
-        self._waiting += 1
-        try:
-            if not self._slots.acquire(timeout=CHECKOUT_TIMEOUT):
-                log.warning("postgres pool exhausted")
-                raise ServiceUnavailable
-        finally:
-            self._waiting -= 1
+    def _tell_exhausted(self) -> None:
+        """Log it, but not once for each of thousands of requests."""
+        self._refused += 1
+        now = time.monotonic()
+        if now - self._told_refused_at >= TELL_INTERVAL:
+            extra = {"pool": self._name, "refused": self._refused}
+            log.warning("postgres pool exhausted", extra=extra)
+            self._refused, self._told_refused_at = 0, now
 
 
 def _run(

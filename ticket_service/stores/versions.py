@@ -13,6 +13,7 @@ from contextlib import contextmanager
 
 from ticket_service.errors import ServiceError, ServiceUnavailable
 from ticket_service.stores import keys
+from ticket_service.stores.postgres import NothingWritten
 from ticket_service.stores.redis import Redis, RedisUnavailable
 
 VERSION_TTL = 3600
@@ -57,7 +58,8 @@ class Versions:
         changed = True  # unless refused: a connection that broke may have committed
         try:
             yield
-        except ServiceUnavailable:
+        except ServiceUnavailable as error:
+            changed = not isinstance(error, NothingWritten)
             raise
         except ServiceError:
             changed = False

@@ -1,0 +1,94 @@
+"""Rows that another program keeps locked."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from cachetools import LRUCache
+from gevent.event import Event
+from psycopg2 import errors
+
+Rows = tuple[str, ...]
+"""The ids of rows that a transaction may have to wait for."""
+
+MAX_REMEMBERED = 1_000
+
+WAIT_TIMEOUT = 1.0
+"""Seconds to wait for others who try the same rows. Whoever was refused at once would ask again at
+once, and the processor would be what is scarce."""
+
+MAX_WAITING = 500
+"""Greenlets that may wait for others."""
+
+log = logging.getLogger(__name__)
+
+
+class _Attempt:
+    """A transaction that may wait for rows."""
+
+    overtaken = False
+    """Whether another one of the same rows succeeded meanwhile."""
+
+
+class StuckRows:
+    """Lets one transaction at a time try rows that are stuck; the others wait without a connection.
+
+    Rows are *stuck* from a lock time-out until a transaction of them succeeds. All rows that are
+    stuck may keep `limit` connections together.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._stuck: LRUCache[Rows, None] = LRUCache(MAX_REMEMBERED)
+        self._attempts: dict[Rows, list[_Attempt]] = {}
+        self._waiting = 0
+        self._ended = Event()
+
+    def wait(self, rows: Rows) -> bool:
+        """Wait while others try stuck rows; False when they still do after WAIT_TIMEOUT."""
+        deadline = time.monotonic() + WAIT_TIMEOUT
+        while self.refuses(rows):
+            left = deadline - time.monotonic()
+            if left <= 0 or self._waiting >= MAX_WAITING:
+                return False
+            self._waiting += 1
+            try:
+                self._ended.wait(left)
+            finally:
+                self._waiting -= 1
+        return True
+
+    def refuses(self, rows: Rows) -> bool:
+        """Whether somebody else is trying these rows, or too many others."""
+        if rows not in self._stuck:
+            return False
+        trying = sum(other in self._stuck for other in self._attempts)
+        return rows in self._attempts or trying >= self._limit
+
+    @contextmanager
+    def attempt(self, rows: Rows) -> Iterator[None]:
+        """Around a transaction: learn from how it ends."""
+        mine = _Attempt()
+        attempts = self._attempts.setdefault(rows, [])
+        attempts.append(mine)
+        try:
+            yield
+        except (errors.LockNotAvailable, errors.QueryCanceled):
+            # Where others got through, it was something else that this one waited for.
+            if not mine.overtaken:
+                log.warning("rows locked by another program", extra={"rows": rows})
+                self._stuck[rows] = None
+            raise
+        else:
+            self._stuck.pop(rows, None)
+            for attempt in attempts:
+                attempt.overtaken = True
+        finally:
+            attempts.remove(mine)
+            if not attempts:
+                del self._attempts[rows]
+            ended, self._ended = self._ended, Event()
+            ended.set()
