@@ -155,8 +155,8 @@ def test_a_broken_frame_is_told_apart_by_its_code(service, client_of, data, code
 @CLIENTS
 def test_a_goodbye_is_answered(service, client_of):
     with client_of(service.port) as client:
-        client.send(frame(b"\x03\xe8bye", CLOSE))
-        assert client.close_code() == 1000
+        client.send(frame((4321).to_bytes(2, "big") + b"bye", CLOSE))
+        assert client.close_code() == 4321
 
 
 # --- Before the token ---
@@ -308,12 +308,12 @@ def test_who_signs_in_makes_room_for_another():
 
 @CLIENTS
 def test_an_honest_client_is_not_disturbed(service, client_of):
-    """Slowly, in fragments, with pings in between."""
+    """In fragments, with pings in between; more than it might have sent before it signed in."""
     with client_of(service.port) as client:
         if client_of is newcomer:
             client.say("40" + json.dumps({"token": token_for()}))
             client.read_until(rb'40\{"sid"')
-        for number in range(3):
+        for number in range(NEWCOMER.burst // 2):
             client.send(frame(f'42{number}["leave-'.encode(), final=False))
             client.send(frame(b"still here", PING))
             client.read_until(b"still here")
