@@ -12,11 +12,9 @@ A hold is a pending reservation with an end. Making one is a single script (stor
 Others lock in this order too: the reservation, then its seats, then its ticket types, each by id.
 A new reservation's row is nobody's to wait for, so no circle closes.
 
-The repeat of a request whose reservation was made takes none of these locks: each locking statement
-looks for the reservation first, in its own fresh snapshot. So nobody keeps the repeat waiting. It
-also needs no place inside and no seat lock: where those are refused, `hold_once` looks for the
-reservation before it says so. (Reservations are never deleted, so what one statement of a script
-saw is there for the next.)
+The repeat of a request whose reservation was made needs nothing of this, and no place inside and no
+seat lock either: where one of them is refused, `hold_once` looks for the reservation, without any
+lock, before it says so.
 """
 
 from __future__ import annotations
@@ -51,12 +49,8 @@ LARGEST_AMOUNT = 2_147_483_647
 
 _EVENT_EXISTS = Script(event_exists="SELECT FROM events WHERE id = %(event_id)s")
 
-NOT_MADE = "NOT EXISTS (SELECT FROM reservations WHERE id = %(reservation_id)s)"
-"""The condition of every statement that locks: a repeat locks nothing."""
-
-LOCK_BUYER = f"""
+LOCK_BUYER = """
     SELECT pg_advisory_xact_lock(hashtextextended('ticket-service:buyer:' || %(buyer_id)s, 0))
-    WHERE {NOT_MADE}
 """
 
 CIRCUMSTANCES = f"""

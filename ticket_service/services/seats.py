@@ -18,7 +18,6 @@ from ticket_service.realtime.announcer import Announcer
 from ticket_service.services.holds import (
     CIRCUMSTANCES,
     LOCK_BUYER,
-    NOT_MADE,
     WRITE_RESERVATION,
     HoldRequest,
     HoldRules,
@@ -33,9 +32,9 @@ from ticket_service.stores.locks import SeatLocks
 from ticket_service.stores.postgres import NothingWritten, Postgres, RowLocked, Script
 from ticket_service.stores.redis import RedisUnavailable
 
-LOCK_SEATS = f"""
+LOCK_SEATS = """
     SELECT id FROM seats
-    WHERE event_id = %(event_id)s AND id = ANY (%(seat_ids)s::uuid[]) AND {NOT_MADE}
+    WHERE event_id = %(event_id)s AND id = ANY (%(seat_ids)s::uuid[])
     ORDER BY id FOR UPDATE NOWAIT
 """
 
