@@ -21,11 +21,14 @@ from tests.support.proxy import Proxy, proxy
 from tests.support.service import Response, Service, run_service
 from tests.support.visitors import run_queue
 from tests.support.wire import check_error
-from tests.test_degradation import WAITING, address, eventually, row_locked, through
+from tests.test_degradation import WAITING, address, eventually, held_up, row_locked, through
 from ticket_service.stores.postgres import LOCK_TIMEOUT_MS
 
 QUICK = LOCK_TIMEOUT_MS / 1000
 """Seconds; whoever waits for a lock in vain waits longer."""
+
+CROWD = 16
+"""Buyers who wait for an event: more than can be served before the others give up waiting."""
 
 PATIENT = QUICK + 1
 """Seconds, where the buyer's own lock is waited for."""
@@ -103,7 +106,7 @@ def service(
 
 @pytest.fixture
 def event(make_event: Callable[..., Event]) -> Event:
-    return make_event(sections=[section()], tickets=[ticket(), ticket("Balcony")])
+    return make_event(sections=[section(seats=20)], tickets=[ticket(), ticket("Balcony")])
 
 
 @pytest.fixture(params=["seats", "tickets"])
@@ -220,6 +223,20 @@ def test_another_order_of_the_same_buyer_that_waits(
         eventually(lambda: one(database, WAITING) != 0)
         check_repeat(buyer, first, PATIENT)
     assert waiting.result().status in (201, 503)
+
+
+def test_others_who_keep_the_connections_of_the_event_busy(
+    service: Service, event: Event, database: Connection
+):
+    buyer = Buyer(service, event, "seats")
+    first = bought(buyer)
+    with ThreadPoolExecutor(CROWD) as threads, held_up(database):
+        for seat in range(1, CROWD + 1):
+            threads.submit(Buyer(service, event, "seats").buy, seat)
+        eventually(lambda: one(database, WAITING) != 0)
+        time.sleep(0.3)  # the others stand in line now
+        again = buyer.buy()
+    assert (again.status, again.body) == (201, first.body)
 
 
 @pytest.mark.parametrize("failure", ["refuse", "hang"])

@@ -41,7 +41,7 @@ from ticket_service.errors import (
     UserNotFound,
 )
 from ticket_service.services.sql import NOW
-from ticket_service.stores.postgres import Postgres, ReferenceMissing, RowLocked, Script
+from ticket_service.stores.postgres import NothingWritten, Postgres, ReferenceMissing, Script
 from ticket_service.stores.stuck_rows import Rows
 
 LARGEST_AMOUNT = 2_147_483_647
@@ -170,7 +170,7 @@ def hold_once(
     """
     try:
         reservation = hold()
-    except (QueueRequired, QueueUnavailable, SeatLocked, RowLocked):
+    except (QueueRequired, QueueUnavailable, SeatLocked, NothingWritten):
         reservation = first() if request.has_key else None
         if reservation is None:
             raise
