@@ -279,11 +279,16 @@ def test_every_open_socket_is_told_that_the_stay_is_over_and_of_the_next_entry(
         far.kill()
 
 
-def test_whoever_leaves_on_a_socket_is_not_told_that_the_stay_is_over(service: Service, room: str):
-    with connected(service, Visitor(service, room).token) as socket:
+def test_whoever_left_on_a_socket_hears_of_the_next_entry_too(service: Service, room: str):
+    """However soon; and that they left is no news."""
+    visitor, other = Visitor(service, room), Visitor(service, room)
+    with connected(service, visitor.token) as socket:
         assert socket.ask("join-queue", room)["status"] == "active"
         socket.ask("leave-queue", room)
-        time.sleep(1)  # four rounds of signs of life
+        assert other.check()["status"] == "active"
+        assert visitor.check()["position"] == 1
+        other.leave()
+        socket.wait_for("queue-entry-allowed")
         assert socket.payloads("queue-stay-ended") == []
 
 
