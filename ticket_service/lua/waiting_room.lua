@@ -80,6 +80,8 @@ end
 -- Let go whose time is over: first whose stay was as long as it may be, then who is silent. Whether
 -- there are more of either than a batch: they are left for the next call.
 local function sweep()
+    -- Changes nothing. But a script that has written may go on writing when Redis is full.
+    redis.call('HDEL', PACE, '')
     local over = redis.call('ZRANGEBYSCORE', INSIDE, '-inf', now, 'LIMIT', 0, BATCH)
     let_go(over)
     local silent = redis.call('ZRANGEBYSCORE', SEEN, '-inf', now - silence, 'LIMIT', 0, BATCH)
