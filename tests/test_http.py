@@ -475,3 +475,12 @@ def test_an_instance_without_its_dependencies_says_so(
     assert service.request("GET", "/health").status == 200
     check_error(service.get("/events"), 503, "SERVICE_UNAVAILABLE")
     service.kill()
+
+
+@pytest.mark.parametrize("path", ["/api/v1/seats/reserve", "/socket.io/?EIO=4&transport=polling"])
+def test_a_body_too_large_to_be_read_ends_its_connection_and_says_so(service: Service, path: str):
+    answer = service.request("POST", path, token=token_for(), body=b"2" * 200_000)
+    assert 400 <= answer.status < 500
+    assert answer.headers["Connection"] == "close"
+    small = service.request("POST", path, token=token_for(), body=b"2" * 50_000)
+    assert small.headers["Connection"] == "keep-alive"

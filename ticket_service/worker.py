@@ -17,6 +17,7 @@ from gunicorn.workers.ggevent import GeventWorker
 from ticket_service.connections import (
     CLIENT_TIMEOUT,
     LAST_WORD,
+    MAX_DISCARDED,
     Connections,
     HeadTimeout,
     Incoming,
@@ -82,6 +83,8 @@ class Worker(GeventWorker):
 
     def handle_request(self, listener_name: Any, req: Any, sock: socket, addr: Any) -> Any:
         """Serve one request to a client that may not stop taking its answer for long."""
+        if getattr(req.body.reader, "length", 0) > MAX_DISCARDED:
+            req.force_close()  # if nobody wants the body, and the answer must say so
         sock.settimeout(CLIENT_TIMEOUT)
         try:
             return super().handle_request(listener_name, req, sock, addr)
