@@ -11,6 +11,7 @@ import psutil
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from psycopg2.extensions import connection as Connection
+from redis import Redis
 
 from dev.servers import Servers, valkey
 from tests.conftest import balanced, migrated_database
@@ -20,6 +21,7 @@ from tests.support.internal import metric
 from tests.support.service import Service, run_service
 from tests.support.wire import check_soon, is_time
 from tests.test_degradation import Instance, behind_proxies, subfolder
+from ticket_service.stores import keys
 
 MakeEvent = Callable[..., Event]
 
@@ -236,8 +238,9 @@ def test_the_probe_names_a_loop_that_is_late_and_sends_no_buyer_away(
 
 
 def test_an_instance_that_has_nothing_to_do_does_next_to_nothing(
-    folder: Path, database_url: str, servers: Servers
+    folder: Path, database_url: str, redis: Redis
 ):
+    redis.delete(keys.WAITING_LINES)  # of other tests: paused events, and lines
     with run_service(folder, DATABASE_URL=database_url) as service:
         time.sleep(2)  # what a start leaves to be done
         master = psutil.Process(service.process.pid)
