@@ -133,10 +133,8 @@ class Expiry:
     def _tell(self, event_id: str, holds: list[Due]) -> None:
         self._versions.change(event_id)
         seat_ids = [seat_id for hold in holds for seat_id in hold.seat_ids]
-        if seat_ids:
-            self._announcer.seats_changed(event_id, seat_ids, "available")
-        if any(hold.has_tickets for hold in holds):
-            self._announcer.stock_changed(event_id)
+        has_tickets = any(hold.has_tickets for hold in holds)
+        self._announcer.inventory_changed(event_id, seat_ids, "available", stock=has_tickets)
         self._admissions.end_stays(event_id, {hold.user_id for hold in holds})
 
     # Events set aside
