@@ -9,15 +9,15 @@ import sys  # noqa: E402
 
 import psycopg2  # noqa: E402
 
-from ticket_service import schema  # noqa: E402
 from ticket_service.config import ConfigError, Settings  # noqa: E402
-from ticket_service.connections import (  # noqa: E402
+from ticket_service.server.connections import (  # noqa: E402
     MIN_CONNECTIONS,
     RESERVED_FILES,
     raise_file_limit,
 )
-from ticket_service.observability import JsonLogger  # noqa: E402
-from ticket_service.worker import Worker  # noqa: E402
+from ticket_service.server.logs import JsonLogger  # noqa: E402
+from ticket_service.server.worker import Worker  # noqa: E402
+from ticket_service.stores import schema  # noqa: E402
 
 try:
     settings = Settings.from_environment()
@@ -26,7 +26,7 @@ except ConfigError as error:
 
 bind = [f"0.0.0.0:{port}" for port in (settings.port, settings.admin_port) if port]
 control_socket_disable = True
-worker_class = "ticket_service.worker.Worker"
+worker_class = "ticket_service.server.worker.Worker"
 workers = 1
 worker_connections = raise_file_limit()
 if worker_connections < MIN_CONNECTIONS:

@@ -12,7 +12,7 @@ import psycopg2
 from psycopg2.extensions import cursor as Cursor
 
 from dev import demo_data
-from ticket_service import schema
+from ticket_service.stores import schema
 
 STADIUM_SEATS = 4_900
 

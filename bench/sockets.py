@@ -149,7 +149,7 @@ def _messages(client: redis.Redis, event_id: str) -> tuple[Callable[[], object],
     ticket_type = str(uuid.uuid4())
     left = itertools.cycle(range(900_000, 100_000, -1))  # always as many digits
 
-    def told() -> events.Told:
+    def told() -> events.RoomEvent:
         return events.ticket_updated(event_id, ticket_type, next(left), 1_000_000)
 
     def publish() -> object:

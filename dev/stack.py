@@ -16,8 +16,8 @@ from dev import demo_data
 from dev.processes import ProcessFailed, end_leftover, is_free, running, wait_until
 from dev.servers import servers
 from dev.workspace import data_dir, jwt_secret
-from ticket_service import schema
 from ticket_service.config import DEFAULT_PORT, ConfigError, Settings
+from ticket_service.stores import schema
 
 
 class CannotRun(Exception):

@@ -21,7 +21,7 @@ from tests.support.books import check_books
 from tests.support.browser import Browser, run_browser
 from tests.support.factories import Event
 from tests.support.service import JWT_SECRET, Service, run_service
-from ticket_service import schema
+from ticket_service.stores import schema
 
 
 def pytest_configure() -> None:

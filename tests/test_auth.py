@@ -29,7 +29,7 @@ from tests.support.buyers import token_for
 from tests.support.factories import Event, insert, section, ticket
 from tests.support.service import JWT_SECRET, Service, run_service
 from tests.support.wire import check_error, check_soon, each
-from ticket_service import schema
+from ticket_service.stores import schema
 
 MakeEvent = Callable[..., Event]
 StartService = Callable[..., Service]

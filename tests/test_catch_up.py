@@ -14,7 +14,7 @@ from tests.support.buyers import at_once, token_for
 from tests.support.factories import section, ticket
 from tests.support.proxy import proxy
 from tests.support.wire import check_soon
-from ticket_service.realtime.rooms import MOST_ROOMS
+from ticket_service.realtime.rooms import MAX_ROOMS
 from ticket_service.stores.keys import session
 
 
@@ -129,7 +129,7 @@ def test_a_session_lasts_an_hour_from_the_last_socket(browser, service, event, r
 
 def test_who_looks_at_many_events_stays_with_the_last_ones(browser, service, make_event):
     """There is no way to leave the seats of an event but to look at those of others."""
-    events = [make_event(sections=[section()]) for _ in range(MOST_ROOMS + 2)]
+    events = [make_event(sections=[section()]) for _ in range(MAX_ROOMS + 2)]
     client = browser.connect(service.url)
     for event in events:
         client.join("join-seat-selection", event)

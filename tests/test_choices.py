@@ -11,10 +11,10 @@ from tests.support.buyers import token_for
 from tests.support.factories import section
 from tests.support.wire import check_soon
 from ticket_service.realtime.choices import INTERVAL, MAX_TOLD
-from ticket_service.realtime.limits import BURST
+from ticket_service.realtime.message_limit import BURST
 from ticket_service.services.event_seats import MAX_AGE
 
-MOST_SEATS = 4
+MAX_SEATS = 4
 """That one may hold at once, unless the setting says otherwise."""
 
 
@@ -48,7 +48,7 @@ def choices(event, other):
         "an id of nothing": [str(uuid4())],
         "a seat of another event": [other.seat_ids[0]],
         "a seat of another event beside one of this": [event.seat_ids[0], other.seat_ids[0]],
-        "more than one may hold": event.seat_ids[: MOST_SEATS + 1],
+        "more than one may hold": event.seat_ids[: MAX_SEATS + 1],
         "a seat twice": event.seat_ids[:1] * 2,
     }
 
@@ -62,7 +62,7 @@ def test_only_seats_of_the_event_can_be_chosen(browser, service, watcher, event,
         refused = choose(client, event, *seats)
         assert (refused["success"], refused.get("code")) == (False, "VALIDATION_ERROR"), name
         assert "seats" in refused["details"], name
-    chosen = event.seat_ids[:MOST_SEATS]
+    chosen = event.seat_ids[:MAX_SEATS]
     assert choose(client, event, *(seat.upper() for seat in chosen)) == {"success": True}
     watcher.wait("seat-update")
     assert told(watcher) == [chosen]

@@ -30,9 +30,9 @@ from tests.support.proxy import Address, Proxy, proxy
 from tests.support.service import Response, Service, run_service
 from tests.support.sockets import connected
 from tests.support.visitors import arrive, overview, run_queue
-from ticket_service import schema
 from ticket_service.stores import redis as stores_redis
 from ticket_service.stores import redis_state as redis_states
+from ticket_service.stores import schema
 from ticket_service.stores.keys import ADMITTED, WAITING_LINES
 from ticket_service.stores.locks import LOCK_TTL_MS
 from ticket_service.stores.postgres import CHECKOUT_TIMEOUT, LOCK_TIMEOUT_MS, RESPONSE_TIMEOUT

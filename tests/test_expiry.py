@@ -29,7 +29,7 @@ from tests.support.listeners import listener
 from tests.support.others import pay
 from tests.support.service import Service, run_service
 from tests.support.wire import check_soon
-from ticket_service import schema
+from ticket_service.stores import schema
 
 MakeEvent = Callable[..., Event]
 StartService = Callable[..., Service]

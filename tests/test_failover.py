@@ -24,7 +24,7 @@ from tests.test_degradation import (
     subfolder,
     timed,
 )
-from ticket_service import schema
+from ticket_service.stores import schema
 from ticket_service.stores.database import CONNECT_TIMEOUT
 
 

@@ -23,7 +23,7 @@ from tests.support.buyers import token_for
 from tests.support.factories import Event, section, ticket
 from tests.support.service import Response, Service, run_service
 from tests.support.wire import check_error, check_soon
-from ticket_service import schema
+from ticket_service.stores import schema
 
 MakeEvent = Callable[..., Event]
 StartService = Callable[..., Service]

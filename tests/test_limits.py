@@ -11,8 +11,8 @@ from tests.support.buyers import token_for
 from tests.support.factories import section
 from tests.support.websocket import websocket
 from tests.support.wire import check_soon
-from ticket_service.realtime.connections import MAX_SOCKETS
-from ticket_service.realtime.limits import BURST, PER_SECOND
+from ticket_service.realtime.message_limit import BURST, PER_SECOND
+from ticket_service.realtime.socket_limit import MAX_SOCKETS
 from ticket_service.stores.person_sockets import DEAD_AFTER_MS
 
 

@@ -122,7 +122,7 @@ def test_a_count_that_is_spoilt_hides_no_other(
     service: Service, redis: Redis, browser: Browser, bad: list[Event], good: list[Event]
 ):
     for event in bad:
-        spoil(redis, *keys.present(event.id)[:3])
+        spoil(redis, *keys.presence(event.id)[:3])
     client = browser.connect(service.url)
     for event in bad + good:
         client.join("join-event", event)

@@ -22,7 +22,7 @@ from dev.workspace import ROOT
 from tests.conftest import new_database
 from tests.support.service import Service
 from tests.support.wire import check_soon
-from ticket_service import schema
+from ticket_service.stores import schema
 
 # The wire contract, section 4; `id` and the times are added below.
 TABLES = {
@@ -600,7 +600,7 @@ def test_rows_that_were_not_checked_are_checked_by_the_next_start(url: str, db: 
 
 MIGRATE = """
 import sys
-from ticket_service import schema
+from ticket_service.stores import schema
 print("ready", flush=True)
 sys.stdin.readline()
 schema.migrate(sys.argv[1], "ticket_schema")

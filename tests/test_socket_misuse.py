@@ -16,11 +16,11 @@ from tests.support.factories import section, ticket
 from tests.support.polling import Polling
 from tests.support.websocket import BINARY, frame, handshake, newcomer, raw, websocket
 from tests.support.wire import check_soon, each
-from ticket_service.handlers import LARGEST_PAYLOAD
 from ticket_service.realtime.budgets import SIGNED_IN
-from ticket_service.realtime.limits import BURST, PER_SECOND
-from ticket_service.realtime.rooms import MOST_ROOMS
-from ticket_service.sockets import LOGIN_TIMEOUT
+from ticket_service.realtime.message_limit import BURST, PER_SECOND
+from ticket_service.realtime.rooms import MAX_ROOMS
+from ticket_service.sockets.handlers import MAX_PAYLOAD_BYTES
+from ticket_service.sockets.server import LOGIN_TIMEOUT
 
 UNKNOWN = str(UUID(int=7))
 
@@ -97,7 +97,7 @@ def test_an_unknown_event_is_not_found(browser, service):
         "not an id",
         "\x00",
         "\ud83d\ude00" * 10,
-        {"eventId": UNKNOWN, "more": "x" * LARGEST_PAYLOAD},
+        {"eventId": UNKNOWN, "more": "x" * MAX_PAYLOAD_BYTES},
     ],
     ids=lambda payload: str(payload)[:30],
 )
@@ -134,7 +134,7 @@ def test_a_wrong_choice_of_seats_is_refused(browser, service, event, more):
 @pytest.mark.usefixtures("listener")
 def test_a_socket_is_only_in_a_few_rooms(browser, service, make_event):
     client = browser.connect(service.url)
-    events = [make_event(tickets=[ticket()]) for _ in range(MOST_ROOMS + 1)]
+    events = [make_event(tickets=[ticket()]) for _ in range(MAX_ROOMS + 1)]
     for one in events[:-1]:
         client.join("join-event", one)
     check_refusal(client.emit("join-event", events[-1].id), "LIMIT_EXCEEDED")

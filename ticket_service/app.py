@@ -5,28 +5,36 @@ from __future__ import annotations
 from flask import Flask
 
 from ticket_service.background import Background
-from ticket_service.blueprints import events, health, internal, queue, reservations, seats, tickets
-from ticket_service.blueprints.auth import init_auth
-from ticket_service.blueprints.errors import init_errors
+from ticket_service.blueprints import (
+    events,
+    health,
+    internal,
+    queue,
+    reservations,
+    seats,
+    ticket_types,
+)
 from ticket_service.blueprints.health import metrics
-from ticket_service.blueprints.openapi import init_openapi
-from ticket_service.blueprints.requests import init_requests
 from ticket_service.config import Settings
-from ticket_service.connections import MAX_SOCKETS_SHARE, places
-from ticket_service.edge import Edge
-from ticket_service.services import Services
-from ticket_service.sockets import Sockets
+from ticket_service.http.auth import init_auth
+from ticket_service.http.edge import Edge
+from ticket_service.http.errors import init_errors
+from ticket_service.http.openapi import init_openapi
+from ticket_service.http.parsing import init_requests
+from ticket_service.server.connections import MAX_SOCKETS_SHARE, places
+from ticket_service.sockets.server import Sockets
+from ticket_service.wiring import Services
 
 
 def create_app(settings: Settings) -> Flask:
-    """The application, on a database that has all it needs (schema.py); connects to nothing yet."""
+    """The application, on a database that stores/schema.py has checked; connects to nothing yet."""
     app = Flask(__name__, static_folder=None)
     services = app.extensions["ticket_service"] = Services.build(settings)
     init_requests(app)
     init_auth(app, settings)
     init_errors(app)
     api = init_openapi(app, settings)
-    for resource in (events, tickets, seats, reservations, queue, internal, health):
+    for resource in (events, ticket_types, seats, reservations, queue, internal, health):
         api.register_blueprint(resource.blueprint)
     app.add_url_rule("/metrics", view_func=metrics)
     http = app.wsgi_app

@@ -9,10 +9,10 @@ from __future__ import annotations
 import sys
 
 from ticket_service.config import Settings
-from ticket_service.services import AUDIT_TIMEOUT_MS
 from ticket_service.services.audit import Audit
 from ticket_service.stores.database import Database
 from ticket_service.stores.postgres import Postgres
+from ticket_service.wiring import AUDIT_TIMEOUT_MS
 
 
 def main() -> None:

@@ -8,10 +8,10 @@ import gevent
 from gevent import Greenlet
 
 from ticket_service.config import Settings
-from ticket_service.loops import Loop
-from ticket_service.services import Services
-from ticket_service.sockets import Sockets
+from ticket_service.server.loops import Loop
+from ticket_service.sockets.server import Sockets
 from ticket_service.stores.sessions import SESSION_TTL
+from ticket_service.wiring import Services
 
 ADMISSION_INTERVAL = 0.25
 """Seconds: a free place waits for the next in line so long at most, where a second is promised."""
@@ -58,7 +58,7 @@ class Background:
                 ("event-status", services.event_status.move, EXPIRY_INTERVAL),
                 ("watch", services.watches.look, LOOK_INTERVAL),
                 ("presence", services.presence.report, settings.update_seconds),
-                ("connections", services.connections.report, LOOK_INTERVAL),
+                ("connections", services.socket_limit.report, LOOK_INTERVAL),
                 ("sockets", self._sockets.close_unwelcome, LOOK_INTERVAL),
                 ("sessions", self._sockets.remember_all, SESSION_TTL / SIGNS_PER_STAY),
             )

@@ -17,9 +17,9 @@ THRESHOLDS = Range(min=1, max=10_000_000)
 """People inside a waiting room at once; to let nobody in, it is paused."""
 
 # HS256 wants a key at least as long as its hash (RFC 7518, section 3.2).
-SHORTEST_SECRET = 32
+MIN_SECRET_BYTES = 32
 
-SHORTEST_SERVICE_TOKEN = 32
+MIN_SERVICE_TOKEN = 32
 
 
 class ConfigError(Exception):
@@ -132,9 +132,9 @@ def _admin_port(env: Env, port: int) -> int | None:
 
 def _service_token(env: Env, *, strict: bool) -> str:
     token: str = env.str("INTERNAL_API_TOKEN", "")
-    if strict and token and len(token) < SHORTEST_SERVICE_TOKEN:
+    if strict and token and len(token) < MIN_SERVICE_TOKEN:
         raise ConfigError(
-            f"INTERNAL_API_TOKEN is too short for production: at least {SHORTEST_SERVICE_TOKEN}"
+            f"INTERNAL_API_TOKEN is too short for production: at least {MIN_SERVICE_TOKEN}"
             " characters, or none at all; set ENVIRONMENT=development to run with it on your own"
             " machine"
         )
@@ -171,9 +171,9 @@ def _jwt_key(env: Env, algorithm: str, *, strict: bool) -> str:
     if not secret:
         raise ConfigError("JWT_SECRET is missing: set it to the Auth Service's secret")
     repeats = secret in (secret + secret)[1:-1]
-    if strict and (len(secret.encode()) < SHORTEST_SECRET or repeats):
+    if strict and (len(secret.encode()) < MIN_SECRET_BYTES or repeats):
         raise ConfigError(
-            f"JWT_SECRET is too weak for production: at least {SHORTEST_SECRET} bytes, not a"
+            f"JWT_SECRET is too weak for production: at least {MIN_SECRET_BYTES} bytes, not a"
             " repetition; set ENVIRONMENT=development to run with it on your own machine"
         )
     return secret

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Literal
 
+from werkzeug.http import parse_accept_header
+
 Language = Literal["ko", "en"]
+
+MAX_ACCEPT_LENGTH = 250
+"""Characters of an Accept header that are looked at: browsers send half as many, and a long one
+takes long to parse."""
 
 SENTENCES: dict[str, tuple[str, str]] = {
     # Refusals, by ServiceError.message or code.
@@ -137,3 +144,17 @@ def sentence(key: str, language: Language, **values: object) -> str:
     """The sentence for `key`, its placeholders filled from `values`."""
     korean, english = SENTENCES[key]
     return (english if language == "en" else korean).format(**values)
+
+
+def preferred_language(accept_language: str) -> Language:
+    """Korean, unless the Accept-Language header ranks English before it."""
+    return _preferred_language(accept_language[:MAX_ACCEPT_LENGTH])
+
+
+@lru_cache(maxsize=1_000)
+def _preferred_language(accept_language: str) -> Language:
+    for tag, quality in parse_accept_header(accept_language):  # best first
+        language = tag.lower().partition("-")[0]
+        if language in ("ko", "en") and quality > 0:
+            return "en" if language == "en" else "ko"
+    return "ko"

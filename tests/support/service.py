@@ -19,7 +19,7 @@ from dev.processes import end, free_port, kill, running, wait_until
 JWT_SECRET = secrets.token_hex(32)
 
 # As many buyers may knock at once, each on a connection of their own.
-MOST_CONNECTIONS = 600
+MAX_CONNECTIONS = 600
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Service:
         self.url = f"http://127.0.0.1:{port}"
         self.log = log
         self._pool = urllib3.HTTPConnectionPool(
-            "127.0.0.1", port, maxsize=MOST_CONNECTIONS, timeout=30, retries=False
+            "127.0.0.1", port, maxsize=MAX_CONNECTIONS, timeout=30, retries=False
         )
 
     def request(

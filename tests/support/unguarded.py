@@ -9,20 +9,27 @@ import os
 from ticket_service.app import create_app
 from ticket_service.config import Settings
 from ticket_service.realtime.budgets import NewcomerLimit
-from ticket_service.services import due_holds, expiry, payments, reservations, seats, tickets
+from ticket_service.services import (
+    due_holds,
+    expiry,
+    payments,
+    reservations,
+    seat_holds,
+    ticket_holds,
+)
 from ticket_service.stores import redis
 from ticket_service.stores.guards import Guards
-from ticket_service.stores.postgres import Script
+from ticket_service.stores.postgres import SqlScript
 from ticket_service.stores.sessions import Sessions
 from ticket_service.stores.slots import Slots
 from ticket_service.stores.stuck_rows import StuckRows
 from ticket_service.stores.waiting_lines import Place, WaitingLines
 
 
-def without(script: Script, *titles: str) -> Script:
+def without(script: SqlScript, *titles: str) -> SqlScript:
     """The script less the statements of these titles."""
     calls = script.call.split("; ")
-    left = Script()
+    left = SqlScript()
     left.preparations = script.preparations
     left.call = "; ".join(
         call for call in calls if not call.removeprefix("EXECUTE ").startswith(titles)
@@ -31,9 +38,9 @@ def without(script: Script, *titles: str) -> Script:
     return left
 
 
-def open_door() -> redis.Script:
+def open_door() -> redis.LuaScript:
     """The script that lets people in, without its look at how many are inside."""
-    script = redis.Script("waiting_room", "queue_enter")
+    script = redis.LuaScript("waiting_room", "queue_enter")
     look = " or redis.call('ZCARD', INSIDE) >= threshold"
     assert script.source.count(look) == 1
     script.source = script.source.replace(look, "")
@@ -51,7 +58,7 @@ def enter_in_two_calls(lines: WaitingLines, event_id: str, user_id: str) -> Plac
 
 match os.environ["UNGUARDED"]:
     case "seat rows":
-        seats.HOLD_SEATS = without(seats.HOLD_SEATS, "lock_seats")
+        seat_holds.HOLD_SEATS = without(seat_holds.HOLD_SEATS, "lock_seats")
         take_locks = WaitingLines.pass_gate
         WaitingLines.pass_gate = (  # type: ignore[method-assign]
             lambda self, event_id, user_id, seat_ids, owner: take_locks(
@@ -59,9 +66,9 @@ match os.environ["UNGUARDED"]:
             )
         )
     case "stock rows":
-        tickets.HOLD_TICKETS = without(tickets.HOLD_TICKETS, "lock_ticket_types")
+        ticket_holds.HOLD_TICKETS = without(ticket_holds.HOLD_TICKETS, "lock_ticket_types")
     case "buyer":
-        seats.HOLD_SEATS = without(seats.HOLD_SEATS, "lock_buyer")
+        seat_holds.HOLD_SEATS = without(seat_holds.HOLD_SEATS, "lock_buyer")
     case "reservation row":
         reservations.CANCEL = without(
             reservations.CANCEL, "lock_reservation", "lock_its_seats", "lock_its_ticket_types"
@@ -72,8 +79,8 @@ match os.environ["UNGUARDED"]:
     case "due holds":
         unlocked = due_holds.END.replace("FOR UPDATE SKIP LOCKED", "")
         together, apart = due_holds.OF_OTHERS, due_holds.OF_ONE
-        expiry.END_HOLDS = Script(end_holds=unlocked.format(which=together))  # type: ignore[attr-defined]
-        expiry.END_APART = Script(end_apart=unlocked.format(which=apart))  # type: ignore[attr-defined]
+        expiry.END_HOLDS = SqlScript(end_holds=unlocked.format(which=together))  # type: ignore[attr-defined]
+        expiry.END_APART = SqlScript(end_apart=unlocked.format(which=apart))  # type: ignore[attr-defined]
     case "paid reservation":
         payments.RECORD_PAYMENT = without(payments.RECORD_PAYMENT, "lock_paid_reservation")
     case "refunded reservation":

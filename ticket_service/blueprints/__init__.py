@@ -1,1 +1,13 @@
-"""HTTP: one file a resource; each route parses, calls one service and answers."""
+"""The calls under /api/v1, one file a resource. A route parses, calls one service, and answers."""
+
+from __future__ import annotations
+
+from flask import current_app
+
+from ticket_service.wiring import Services
+
+
+def services() -> Services:
+    """The services of this application."""
+    built: Services = current_app.extensions["ticket_service"]
+    return built

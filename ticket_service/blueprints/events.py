@@ -6,9 +6,10 @@ from typing import Any
 
 from flask import Response
 
-from ticket_service.blueprints.answers import document, services
-from ticket_service.blueprints.requests import Blueprint
+from ticket_service.blueprints import services
 from ticket_service.blueprints.schemas.events import EventDetail, EventList, EventListQuery
+from ticket_service.http.parsing import Blueprint
+from ticket_service.http.responses import document
 from ticket_service.services.catalogue import EventQuery
 
 blueprint = Blueprint("events", __name__, url_prefix="/api/v1/events", description=__doc__)

@@ -6,10 +6,10 @@ import orjson
 from flask import Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from ticket_service.blueprints.answers import private, respond, services
-from ticket_service.blueprints.requests import Blueprint
+from ticket_service.blueprints import services
 from ticket_service.blueprints.schemas.health import Alive, Ready
-from ticket_service.exchange import json_answer
+from ticket_service.http.parsing import Blueprint
+from ticket_service.http.responses import json_answer, private, respond
 from ticket_service.services.health import Readiness
 
 blueprint = Blueprint("health", __name__, url_prefix="/health", description=__doc__)

@@ -6,15 +6,15 @@ from typing import Any
 
 from flask import Response
 
-from ticket_service.blueprints.answers import answer, done, services
-from ticket_service.blueprints.auth import service_only
-from ticket_service.blueprints.requests import Blueprint
+from ticket_service.blueprints import services
 from ticket_service.blueprints.schemas.internal import AuditAnswer, PaymentAnswer, PaymentNotice
+from ticket_service.http.auth import service_only
+from ticket_service.http.openapi import SERVICE
+from ticket_service.http.parsing import Blueprint
+from ticket_service.http.responses import answer, done
 from ticket_service.services.payments import Payment
 
 blueprint = Blueprint("internal", __name__, url_prefix="/api/v1/internal", description=__doc__)
-
-SERVICE: list[dict[str, list[str]]] = [{"service": []}]
 
 
 @blueprint.route("/reservations/<id:reservation_id>/payment", methods=["POST"])

@@ -6,9 +6,7 @@ from typing import Any
 
 from flask import Response
 
-from ticket_service.blueprints.answers import BEARER, answer, say, services
-from ticket_service.blueprints.auth import admin_only, signed_in
-from ticket_service.blueprints.requests import Blueprint
+from ticket_service.blueprints import services
 from ticket_service.blueprints.schemas.queue import (
     Heartbeat,
     QueueCheck,
@@ -17,6 +15,10 @@ from ticket_service.blueprints.schemas.queue import (
     QueueOverview,
     QueuePlace,
 )
+from ticket_service.http.auth import admin_only, signed_in
+from ticket_service.http.openapi import BEARER
+from ticket_service.http.parsing import Blueprint
+from ticket_service.http.responses import answer, say
 
 blueprint = Blueprint("queue", __name__, url_prefix="/api/v1/queue", description=__doc__)
 

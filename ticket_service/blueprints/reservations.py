@@ -6,9 +6,7 @@ from typing import Any
 
 from flask import Response
 
-from ticket_service.blueprints.answers import BEARER, done, private, services
-from ticket_service.blueprints.auth import signed_in
-from ticket_service.blueprints.requests import Blueprint
+from ticket_service.blueprints import services
 from ticket_service.blueprints.schemas.common import IdempotencyHeader
 from ticket_service.blueprints.schemas.reservations import (
     CancelAnswer,
@@ -18,6 +16,10 @@ from ticket_service.blueprints.schemas.reservations import (
     TicketHoldAnswer,
     TicketReserve,
 )
+from ticket_service.http.auth import signed_in
+from ticket_service.http.openapi import BEARER
+from ticket_service.http.parsing import Blueprint
+from ticket_service.http.responses import done, private
 
 blueprint = Blueprint(
     "reservations", __name__, url_prefix="/api/v1/reservations", description=__doc__
@@ -33,7 +35,7 @@ blueprint = Blueprint(
 def reserve_tickets(user_id: str, headers: dict[str, Any], body: dict[str, Any]) -> Response:
     """Hold tickets: all lines, or none"""
     items = [(line["ticketTypeId"], line["quantity"]) for line in body["items"]]
-    reservation = services().tickets.reserve(
+    reservation = services().ticket_holds.reserve(
         user_id, body["eventId"], items, headers["idempotency_key"]
     )
     return done("TICKETS_HELD", reservation, 201)

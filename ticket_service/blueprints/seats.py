@@ -6,9 +6,7 @@ from typing import Any
 
 from flask import Response
 
-from ticket_service.blueprints.answers import BEARER, document, done, private, services
-from ticket_service.blueprints.auth import signed_in
-from ticket_service.blueprints.requests import Blueprint
+from ticket_service.blueprints import services
 from ticket_service.blueprints.schemas.common import IdempotencyHeader
 from ticket_service.blueprints.schemas.seats import (
     LayoutList,
@@ -17,6 +15,10 @@ from ticket_service.blueprints.schemas.seats import (
     SeatReservationDetail,
     SeatReserve,
 )
+from ticket_service.http.auth import signed_in
+from ticket_service.http.openapi import BEARER
+from ticket_service.http.parsing import Blueprint
+from ticket_service.http.responses import document, done, private
 
 blueprint = Blueprint("seats", __name__, url_prefix="/api/v1/seats", description=__doc__)
 
@@ -43,7 +45,7 @@ def get_seat_map(event_id: str) -> Response:
 @blueprint.response(201, SeatHoldAnswer)
 def reserve_seats(user_id: str, headers: dict[str, Any], body: dict[str, Any]) -> Response:
     """Hold seats: all of them, or none"""
-    reservation = services().seats.reserve(
+    reservation = services().seat_holds.reserve(
         user_id, body["eventId"], body["seatIds"], headers["idempotency_key"]
     )
     return done("SEATS_HELD", reservation, 201)

@@ -11,7 +11,7 @@ from typing import Any
 from ticket_service.realtime import events
 from ticket_service.realtime.bus import Bus
 from ticket_service.realtime.choices import Choices
-from ticket_service.realtime.events import ALIASES, SEAT_UPDATE, Told
+from ticket_service.realtime.events import ALIASES, SEAT_UPDATE, RoomEvent
 from ticket_service.realtime.rooms import Rooms
 
 
@@ -29,12 +29,12 @@ class Announcer:
         bus.on("admitted", self._admitted)
 
     def seats_changed(self, event_id: str, seat_ids: Iterable[str], status: str) -> None:
-        """Seats have this status now (services/watch.py tells those who look at them)."""
+        """Seats have this status now (realtime/watch.py tells those who look at them)."""
         self._changed(event_id)
         self._bus.publish("seats", eventId=event_id, seats=dict.fromkeys(seat_ids, status))
 
     def stock_changed(self, event_id: str) -> None:
-        """The stock of an event is another now (services/watch.py reads it)."""
+        """The stock of an event is another now (realtime/watch.py reads it)."""
         self._changed(event_id)
         self._bus.publish("stock", eventId=event_id)
 
@@ -79,7 +79,7 @@ class Announcer:
         for sid in self._rooms.forget_entry(user_id, event_id, asked_at):
             self.here(events.queue_stay_ended(event_id, sid))
 
-    def here(self, told: Told, *, skip: str | None = None) -> None:
+    def here(self, told: RoomEvent, *, skip: str | None = None) -> None:
         """Tell those of this instance, under the event's name and its alias. Others may have their
         turn meanwhile."""
         alias = ALIASES.get(told.name) if self._aliases else None
@@ -89,11 +89,11 @@ class Announcer:
         for hear in self.on_change:
             hear(event_id)
 
-    def _tell(self, told: Told, *, skip: str | None = None) -> None:
+    def _tell(self, told: RoomEvent, *, skip: str | None = None) -> None:
         self._bus.publish("tell", name=told.name, room=told.room, payload=told.payload, skip=skip)
 
     def _heard(self, message: dict[str, Any]) -> None:
-        told = Told(message["name"], message["room"], message["payload"])
+        told = RoomEvent(message["name"], message["room"], message["payload"])
         if told.name == SEAT_UPDATE:
             self._choices.tell(told, message["skip"])
         elif self._rooms.occupied(told.room):

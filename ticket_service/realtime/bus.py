@@ -20,7 +20,7 @@ from ticket_service.stores.redis import Redis, RedisUnavailable
 
 Handler = Callable[[dict[str, Any]], None]
 
-MOST_WAITING = 10_000
+MAX_WAITING = 10_000
 """Messages kept while Redis does not answer; more are lost, and made up for when it is back."""
 
 log = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ class Bus:
 
     def publish(self, kind: str, **message: Any) -> None:
         """Tell all instances, soon. Never waits and never fails."""
-        if len(self._outbox) < MOST_WAITING:
+        if len(self._outbox) < MAX_WAITING:
             self._outbox.append({"kind": kind, **message})
         self._waiting.set()
 

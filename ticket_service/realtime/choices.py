@@ -13,7 +13,7 @@ from itertools import islice
 import gevent
 from cachetools import LRUCache
 
-from ticket_service.realtime.events import Told
+from ticket_service.realtime.events import RoomEvent
 from ticket_service.realtime.rooms import Rooms
 
 INTERVAL = 0.25
@@ -36,10 +36,10 @@ class Choices:
     def __init__(self, rooms: Rooms) -> None:
         self._rooms = rooms
         self._latest: LRUCache[tuple[str, str], int] = LRUCache(MAX_KNOWN)
-        self._waiting: dict[str, dict[str, tuple[Told, str | None]]] = {}
+        self._waiting: dict[str, dict[str, tuple[RoomEvent, str | None]]] = {}
         """By room: who waits for their turn. A room is in it for an interval after it was told."""
 
-    def tell(self, told: Told, skip: str | None) -> None:
+    def tell(self, told: RoomEvent, skip: str | None) -> None:
         """Tell a room, now or soon, unless it is what was last heard of this person; but not the
         socket `skip`, from which it came."""
         room, holder = told.room, str(told.payload["holder"])

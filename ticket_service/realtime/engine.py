@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import Callable
 from typing import Any
+from wsgiref.types import WSGIEnvironment as Environ
 
 import engineio.socket
 import gevent
@@ -22,9 +23,8 @@ from engineio.exceptions import (
 )
 from engineio.packet import NOOP, PING, Packet
 
-from ticket_service.exchange import Environ
 from ticket_service.realtime.budgets import UPGRADE_COST, Budget
-from ticket_service.realtime.websocket import MOST_UNSENT, WebSocket
+from ticket_service.realtime.websocket import MAX_UNSENT_BYTES, WebSocket
 
 UPGRADE_TIMEOUT = 10.0
 """Seconds in which a client that polls must have gone over to its new WebSocket."""
@@ -53,7 +53,7 @@ class EngineSocket(engineio.socket.Socket):  # type: ignore[misc] # engineio has
         if self.websocket is not None:
             if self.check_ping_timeout():
                 self.websocket.send(pkt.encode())
-        elif self._unsent_bytes > MOST_UNSENT:
+        elif self._unsent_bytes > MAX_UNSENT_BYTES:
             self.close(wait=False, abort=True)
         else:
             super().send(pkt)

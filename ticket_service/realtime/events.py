@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from ticket_service.messages import sentence
 
 
-class Told(NamedTuple):
+class RoomEvent(NamedTuple):
     """One event to one room."""
 
     name: str
@@ -43,13 +43,13 @@ def queue(event_id: str) -> str:
     return f"queue:{event_id}"
 
 
-def queue_entry_allowed(event_id: str, user_id: str) -> Told:
+def queue_entry_allowed(event_id: str, user_id: str) -> RoomEvent:
     """To the person who was admitted."""
     payload = {"eventId": event_id, "userId": user_id, "message": sentence("ENTRY_ALLOWED", "ko")}
-    return Told("queue-entry-allowed", person(user_id), payload)
+    return RoomEvent("queue-entry-allowed", person(user_id), payload)
 
 
-def queue_updated(event_id: str, waiting: int, inside: int, threshold: int) -> Told:
+def queue_updated(event_id: str, waiting: int, inside: int, threshold: int) -> RoomEvent:
     """How long the line is."""
     payload = {
         "eventId": event_id,
@@ -58,45 +58,45 @@ def queue_updated(event_id: str, waiting: int, inside: int, threshold: int) -> T
         "threshold": threshold,
         "timestamp": now(),
     }
-    return Told("queue-updated", queue(event_id), payload)
+    return RoomEvent("queue-updated", queue(event_id), payload)
 
 
-def queue_cleared(event_id: str) -> Told:
+def queue_cleared(event_id: str) -> RoomEvent:
     """Everyone was sent away."""
     payload = {"eventId": event_id, "message": sentence("QUEUE_WAS_CLEARED", "ko")}
-    return Told("queue-cleared", queue(event_id), payload)
+    return RoomEvent("queue-cleared", queue(event_id), payload)
 
 
-def queue_stay_ended(event_id: str, sid: str) -> Told:
+def queue_stay_ended(event_id: str, sid: str) -> RoomEvent:
     """To a socket of someone who was inside and is not any more."""
     payload = {"eventId": event_id, "message": sentence("STAY_ENDED", "ko")}
-    return Told("queue-stay-ended", sid, payload)
+    return RoomEvent("queue-stay-ended", sid, payload)
 
 
-def room_info(event_id: str, people: int) -> Told:
+def room_info(event_id: str, people: int) -> RoomEvent:
     """How many people look at an event, on all instances."""
-    return Told("room-info", event(event_id), {"eventId": event_id, "userCount": people})
+    return RoomEvent("room-info", event(event_id), {"eventId": event_id, "userCount": people})
 
 
-def event_status(event_id: str, status: str) -> Told:
+def event_status(event_id: str, status: str) -> RoomEvent:
     """An event's sale began, ended, or sold out."""
-    return Told("event-status", event(event_id), {"eventId": event_id, "status": status})
+    return RoomEvent("event-status", event(event_id), {"eventId": event_id, "status": status})
 
 
-def seat_changed(event_id: str, seat_id: str, status: str) -> Told:
+def seat_changed(event_id: str, seat_id: str, status: str) -> RoomEvent:
     """A seat was taken, paid for, or given back; `status` is as in the seat map."""
     name = "seat-released" if status == "available" else "seat-locked"
     payload = {"eventId": event_id, "seatId": seat_id, "status": status, "timestamp": now()}
-    return Told(name, seats(event_id), payload)
+    return RoomEvent(name, seats(event_id), payload)
 
 
-def seat_update(event_id: str, holder: str, chosen: list[str]) -> Told:
+def seat_update(event_id: str, holder: str, chosen: list[str]) -> RoomEvent:
     """What someone has chosen and not yet taken; `holder` stands for him in this event."""
     payload = {"eventId": event_id, "holder": holder, "seats": chosen}
-    return Told(SEAT_UPDATE, seats(event_id), payload)
+    return RoomEvent(SEAT_UPDATE, seats(event_id), payload)
 
 
-def ticket_updated(event_id: str, ticket_type_id: str, available: int, total: int) -> Told:
+def ticket_updated(event_id: str, ticket_type_id: str, available: int, total: int) -> RoomEvent:
     """How many tickets of a type are left."""
     payload = {
         "eventId": event_id,
@@ -105,10 +105,10 @@ def ticket_updated(event_id: str, ticket_type_id: str, available: int, total: in
         "totalQuantity": total,
         "timestamp": now(),
     }
-    return Told("ticket-updated", event(event_id), payload)
+    return RoomEvent("ticket-updated", event(event_id), payload)
 
 
-def session_restored(sid: str, rooms: list[str], chosen: list[str]) -> Told:
+def session_restored(sid: str, rooms: list[str], chosen: list[str]) -> RoomEvent:
     """To a socket that is in these rooms again; the last one of each kind is named."""
     last = dict(room.split(":", 1) for room in rooms)
     payload = {
@@ -117,7 +117,7 @@ def session_restored(sid: str, rooms: list[str], chosen: list[str]) -> Told:
         "seatEventId": last.get("seats"),
         "selectedSeats": chosen,
     }
-    return Told("session-restored", sid, payload)
+    return RoomEvent("session-restored", sid, payload)
 
 
 SEAT_UPDATE = "seat-update"

@@ -4,31 +4,31 @@ from __future__ import annotations
 
 from itertools import islice
 
-from ticket_service.loops import for_each_event
 from ticket_service.realtime.announcer import Announcer
 from ticket_service.realtime.events import event
 from ticket_service.realtime.rooms import Rooms
-from ticket_service.stores.present import Count, Present
+from ticket_service.stores.each_event import for_each_event
+from ticket_service.stores.presence import Count, PresenceCounts
 
-MOST_AT_ONCE = 1_000
+MAX_BATCH = 1_000
 """People in one report."""
 
 
-class Presence:
+class PresenceReporter:
     """Reports who is in the event rooms of this instance, and has the counts told."""
 
-    def __init__(self, present: Present, rooms: Rooms, announcer: Announcer) -> None:
-        self._present = present
+    def __init__(self, counts: PresenceCounts, rooms: Rooms, announcer: Announcer) -> None:
+        self._counts = counts
         self._rooms = rooms
         self._announcer = announcer
         self._reported: dict[str, set[str]] = {}
         self._joined: set[str] = set()
-        self._counts: dict[str, int] = {}
+        self._told: dict[str, int] = {}
 
     def joined(self, event_id: str) -> int:
         """Have the room told soon, for someone who just joined; the count as last known."""
         self._joined.add(event_id)
-        return max(1, self._counts.get(event_id, 0))
+        return max(1, self._told.get(event_id, 0))
 
     def report(self) -> None:
         """Report what changed; to be called about once a second. Raises RedisUnavailable."""
@@ -48,10 +48,10 @@ class Presence:
             return
         if people:
             self._reported[event_id] = people
-            self._counts[event_id] = count.people
+            self._told[event_id] = count.people
         else:
             self._reported.pop(event_id, None)
-            self._counts.pop(event_id, None)
+            self._told.pop(event_id, None)
         if count.tell:
             self._announcer.room_info(event_id, count.people)
 
@@ -61,8 +61,8 @@ class Presence:
         self._joined.discard(event_id)
         coming, going = iter(came), iter(went)
         while True:
-            some = list(islice(coming, MOST_AT_ONCE))
-            others = list(islice(going, MOST_AT_ONCE - len(some)))
-            count = self._present.report(event_id, some, others, everyone=everyone, joined=joined)
-            if count.people < 0 or len(some) + len(others) < MOST_AT_ONCE:
+            some = list(islice(coming, MAX_BATCH))
+            others = list(islice(going, MAX_BATCH - len(some)))
+            count = self._counts.report(event_id, some, others, everyone=everyone, joined=joined)
+            if count.people < 0 or len(some) + len(others) < MAX_BATCH:
                 return count

@@ -15,24 +15,24 @@ import orjson
 from engineio.packet import MESSAGE, Packet
 from socketio.manager import Manager
 
-from ticket_service.realtime.events import Told, person
+from ticket_service.realtime.events import RoomEvent, person
 from ticket_service.realtime.websocket import text_frame
 
 NAMESPACE = "/"
 
-MOST_ROOMS = 12
+MAX_ROOMS = 12
 """Rooms that one socket may be in: three of each of four events."""
 
 TURN = 200
 """Sockets that are sent to, or events that are sent, before others get their turn."""
 
-MOST_QUEUED = 1_000
+MAX_QUEUED = 1_000
 """Packets that wait for a polling client; then it is dropped."""
 
 MAX_WAITING = 1_000
 """Events that wait for a room; of what is sent then, only the latest of each subject waits."""
 
-LARGEST_WRITE = 32 * 1024
+MAX_WRITE_BYTES = 32 * 1024
 """Bytes that go to a socket at once, unless one event is larger; the kernel keeps more."""
 
 JUST_NOW = 5.0
@@ -66,7 +66,7 @@ class _Event(NamedTuple):
     """All of them, for WebSockets."""
 
 
-class Gone(Exception):
+class SocketGone(Exception):
     """The socket was closed meanwhile."""
 
 
@@ -103,23 +103,23 @@ class Rooms(Manager):  # type: ignore[misc] # python-socketio has no types
             del self._joined[room]
 
     def client(self, sid: str) -> Client:
-        """Whose socket this is. Raises Gone."""
+        """Whose socket this is. Raises SocketGone."""
         try:
             return self.clients[sid]
         except KeyError as error:
-            raise Gone from error
+            raise SocketGone from error
 
     def may_join(self, sid: str, room: str) -> bool:
-        """Whether a socket may join one room more. Raises Gone."""
+        """Whether a socket may join one room more. Raises SocketGone."""
         client = self.client(sid)
         return (
             room in client.rooms
-            or len(client.rooms) < MOST_ROOMS
+            or len(client.rooms) < MAX_ROOMS
             or _to_leave(client, room) is not None
         )
 
     def join(self, sid: str, room: str) -> None:
-        """Put a socket into a room, where it may be already. Raises Gone.
+        """Put a socket into a room, where it may be already. Raises SocketGone.
 
         Where it is in too many, it leaves one for it that it was only brought back to, or the seats
         of another event: there is no other way to leave those.
@@ -127,14 +127,14 @@ class Rooms(Manager):  # type: ignore[misc] # python-socketio has no types
         client = self.client(sid)
         client.restored.discard(room)
         if room not in client.rooms:
-            if len(client.rooms) >= MOST_ROOMS and (old := _to_leave(client, room)):
+            if len(client.rooms) >= MAX_ROOMS and (old := _to_leave(client, room)):
                 self.leave(sid, old)
             client.rooms.append(room)
             self._joined[room] += 1
         self.enter_room(sid, NAMESPACE, room)
 
     def leave(self, sid: str, room: str) -> None:
-        """Take a socket out of a room; harmless where it is not in it. Raises Gone."""
+        """Take a socket out of a room; harmless where it is not in it. Raises SocketGone."""
         client = self.client(sid)
         if room in client.rooms:
             client.rooms.remove(room)
@@ -195,7 +195,7 @@ class Rooms(Manager):  # type: ignore[misc] # python-socketio has no types
         """The sockets whose token has ended."""
         return [sid for sid, client in self.clients.items() if client.expires_at <= now]
 
-    def send(self, told: Told, *, skip: str | None = None, alias: str | None = None) -> None:
+    def send(self, told: RoomEvent, *, skip: str | None = None, alias: str | None = None) -> None:
         """Send an event to everyone in a room of this instance, but to the socket `skip`; also
         under another name, if it has one.
 
@@ -247,7 +247,7 @@ def _push(socket: Any, events: list[_Event], frames: bytes) -> None:
     """Send to one socket, without waiting; one that polls and never comes is closed."""
     if socket.websocket is not None:
         socket.websocket.push(frames)
-    elif socket.queue.qsize() < MOST_QUEUED:
+    elif socket.queue.qsize() < MAX_QUEUED:
         for text in (text for event in events for text in event.texts):
             if not socket.closed:  # by sending the one before, to a client that no longer polls
                 socket.send(Packet(MESSAGE, text[1:].decode()))
@@ -266,12 +266,12 @@ def _to_leave(client: Client, room: str) -> str | None:
 
 
 def _batches(events: Iterable[_Event]) -> Iterator[list[_Event]]:
-    """What may go out together: neighbours, up to LARGEST_WRITE bytes."""
+    """What may go out together: neighbours, up to MAX_WRITE_BYTES bytes."""
     batch: list[_Event] = []
     size = 0
     for event in events:
         size += len(event.frames)
-        if batch and size > LARGEST_WRITE:
+        if batch and size > MAX_WRITE_BYTES:
             yield batch
             batch, size = [], len(event.frames)
         batch.append(event)

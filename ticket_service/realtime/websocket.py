@@ -15,6 +15,7 @@ import struct
 from collections.abc import Callable, Generator, Iterable
 from contextlib import suppress
 from typing import Any
+from wsgiref.types import WSGIEnvironment as Environ
 
 import gevent
 from gevent import socket as gevent_socket
@@ -23,7 +24,6 @@ from wsproto.events import CloseConnection, Event, Message, Ping
 from wsproto.frame_protocol import CloseReason
 from wsproto.utilities import ProtocolError
 
-from ticket_service.exchange import Environ
 from ticket_service.metrics import WEBSOCKETS_CLOSED
 from ticket_service.realtime.budgets import Budget, BudgetSpent
 
@@ -36,7 +36,7 @@ MAX_FRAGMENTS = 100
 MAX_DISCARDED_READS = 16
 """Reads of what had arrived when a connection ended."""
 
-MOST_UNSENT = 1_000_000
+MAX_UNSENT_BYTES = 1_000_000
 """Bytes kept for a client that does not read; then it is dropped."""
 
 SEND_TIMEOUT = 10.0
@@ -183,7 +183,7 @@ class WebSocket:
     def _keep(self, frame: bytes) -> None:
         self._unsent.append(frame)
         self._unsent_bytes += len(frame)
-        if self._unsent_bytes > MOST_UNSENT:
+        if self._unsent_bytes > MAX_UNSENT_BYTES:
             self._give_up()
 
     def _flush(self) -> None:

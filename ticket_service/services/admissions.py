@@ -12,15 +12,15 @@ import time
 from collections.abc import Collection
 from itertools import islice
 
-from ticket_service.loops import for_each_event
 from ticket_service.realtime import events
 from ticket_service.realtime.announcer import Announcer
 from ticket_service.realtime.bus import Bus
 from ticket_service.realtime.rooms import Rooms
+from ticket_service.stores.each_event import for_each_event
 from ticket_service.stores.redis import RedisUnavailable
 from ticket_service.stores.waiting_lines import WaitingLines
 
-MOST_AT_ONCE = 1_000
+MAX_BATCH = 1_000
 """People in one sign of life."""
 
 log = logging.getLogger(__name__)
@@ -98,6 +98,6 @@ class Admissions:
     def _keep(self, event_id: str, users: Collection[str]) -> set[str]:
         """Keep the places of these people; those of them who are inside."""
         left, inside = iter(users), set[str]()
-        while some := list(islice(left, MOST_AT_ONCE)):
+        while some := list(islice(left, MAX_BATCH)):
             inside.update(self._lines.keep(event_id, some))
         return inside

@@ -9,12 +9,12 @@ from __future__ import annotations
 from typing import Any
 
 from ticket_service import metrics
-from ticket_service.stores.postgres import Postgres, Script
+from ticket_service.stores.postgres import Postgres, SqlScript
 
 GRACE_SECONDS = 5
 """For so long a hold may stand after its end."""
 
-MOST_FAULTS = 100
+MAX_FAULTS = 100
 """Of each rule in one answer."""
 
 # A reservation is live while it is pending or confirmed. Each query finds the violations of a rule.
@@ -73,7 +73,7 @@ RULES = {
 }
 
 _SCRIPTS = {
-    rule: Script(**{f"audit_{number}": f"{query} LIMIT {MOST_FAULTS}"})
+    rule: SqlScript(**{f"audit_{number}": f"{query} LIMIT {MAX_FAULTS}"})
     for number, (rule, query) in enumerate(RULES.items())
 }
 

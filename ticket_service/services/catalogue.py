@@ -11,7 +11,7 @@ from ticket_service.errors import EventNotFound, TicketTypeNotFound
 from ticket_service.services.sql import iso
 from ticket_service.stores.coalescer import Coalescer
 from ticket_service.stores.documents import Document, Documents
-from ticket_service.stores.postgres import Postgres, Script
+from ticket_service.stores.postgres import Postgres, SqlScript
 
 _EVENT_COLUMNS = f"""
     e.id, e.title, e.description, e.venue, e.address,
@@ -32,7 +32,7 @@ _PRICES = """
 # A word inside the query may be replaced by its twin in the other language, up to three of them at
 # once; a query that is a part of a word (of two letters at least, or everything matches) finds the
 # twin. At most a hundred terms, whatever the mappings are.
-_EVENT_LIST = Script(
+_EVENT_LIST = SqlScript(
     event_list=f"""
     WITH RECURSIVE twins AS (
         SELECT lower(korean) AS word, lower(english) AS twin FROM keyword_mappings
@@ -89,7 +89,7 @@ _TICKET_TYPES = """
     ) t
 """
 
-_EVENT = Script(
+_EVENT = SqlScript(
     event=f"""
     SELECT json_build_object('event', row_to_json(event), 'ticketTypes', ({_TICKET_TYPES}))::text
     FROM (
@@ -101,14 +101,14 @@ _EVENT = Script(
 """
 )
 
-_EVENT_TICKET_TYPES = Script(
+_EVENT_TICKET_TYPES = SqlScript(
     event_ticket_types=f"""
     SELECT json_build_object('ticketTypes', ({_TICKET_TYPES}))::text
     FROM events WHERE id = %(event_id)s
 """
 )
 
-_AVAILABILITY = Script(
+_AVAILABILITY = SqlScript(
     availability="""
     SELECT json_build_object('available_quantity', available_quantity,
                              'total_quantity', total_quantity)::text
@@ -116,11 +116,11 @@ _AVAILABILITY = Script(
 """
 )
 
-_EVENT_OF_TICKET_TYPE = Script(
+_EVENT_OF_TICKET_TYPE = SqlScript(
     event_of_ticket_type="SELECT event_id::text FROM ticket_types WHERE id = %(ticket_type_id)s"
 )
 
-_LAYOUTS = Script(
+_LAYOUTS = SqlScript(
     layouts="""
     SELECT json_build_object('layouts', coalesce(json_agg(row_to_json(l)), '[]'))::text FROM (
         SELECT id, name, description, total_seats, layout_config
@@ -185,7 +185,7 @@ class Catalogue:
         """The seat layouts, smallest first."""
         return self._documents.read("layouts", lambda: self._json(_LAYOUTS, {}))
 
-    def _about_event(self, kind: str, query: Script, event_id: str) -> Document:
+    def _about_event(self, kind: str, query: SqlScript, event_id: str) -> Document:
         return self._documents.read(
             (kind, event_id),
             lambda: self._json(query, {"event_id": event_id}, missing=EventNotFound),
@@ -194,7 +194,7 @@ class Catalogue:
 
     def _json(
         self,
-        query: Script,
+        query: SqlScript,
         parameters: Mapping[str, object],
         missing: type[EventNotFound | TicketTypeNotFound] = EventNotFound,
         group: str | None = None,

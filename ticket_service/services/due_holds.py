@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ticket_service.stores.postgres import Script
+from ticket_service.stores.postgres import SqlScript
 
 BATCH = 200
 """Holds in one transaction: it keeps the rows of their ticket types for some milliseconds."""
@@ -113,29 +113,29 @@ END = f"""
     FROM due JOIN holds USING (id)
 """
 
-END_HOLDS = Script(end_holds=END.format(which=OF_OTHERS))
+END_HOLDS = SqlScript(end_holds=END.format(which=OF_OTHERS))
 
 _END_OF_ONE = END.format(which=OF_ONE)
 
-END_APART = Script(end_apart=_END_OF_ONE)
+END_APART = SqlScript(end_apart=_END_OF_ONE)
 
 # The buyers of a ticket type hardly ever leave its row alone, so it is waited for like they do,
 # while nothing else is locked.
-END_AFTER_WAIT = Script(
+END_AFTER_WAIT = SqlScript(
     wait_briefly="SELECT set_config('lock_timeout', %(wait_ms)s::text, true)",
     wait_for_ticket_type="SELECT FROM ticket_types WHERE id = %(type_id)s::uuid FOR UPDATE",
     end_apart=_END_OF_ONE,
 )
 
-DUE_OF_ONE = Script(
+DUE_OF_ONE = SqlScript(
     due_holds=f"SELECT id::text FROM reservations WHERE {OF_ONE} ORDER BY expires_at LIMIT {BATCH}"
 )
 
-DUE_EVENTS = Script(
+DUE_EVENTS = SqlScript(
     due_events=f"SELECT DISTINCT {_EVENT}::text FROM reservations WHERE {OF_OTHERS}"
 )
 
-OVERDUE = Script(
+OVERDUE = SqlScript(
     overdue=f"""
     SELECT coalesce(extract(epoch FROM
         statement_timestamp() AT TIME ZONE 'UTC' - min(expires_at))::float, 0)

@@ -12,7 +12,7 @@ from cachetools import LRUCache
 
 from ticket_service.errors import InvalidInput
 from ticket_service.stores.coalescer import Coalescer
-from ticket_service.stores.postgres import Postgres, Script
+from ticket_service.stores.postgres import Postgres, SqlScript
 
 MAX_BYTES = 16_000_000
 """What is kept of all events together: a million seats. Larger events are read each time."""
@@ -27,7 +27,7 @@ added some. Ids that are known are good for as long as they are kept: seats go w
 _ID_BYTES = 16
 
 # One value, in the order of the bytes: no loop over tens of thousands of rows here.
-_SEAT_IDS = Script(
+_SEAT_IDS = SqlScript(
     event_seats="""
     SELECT coalesce(string_agg(uuid_send(id), ''::bytea ORDER BY id), ''::bytea)
     FROM seats WHERE event_id = %(event_id)s

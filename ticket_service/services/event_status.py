@@ -12,9 +12,9 @@ import time
 from cachetools import TTLCache
 
 from ticket_service.errors import ServiceUnavailable
-from ticket_service.loops import for_each_event
 from ticket_service.realtime.announcer import Announcer
-from ticket_service.stores.postgres import Postgres, Script, is_of_transaction
+from ticket_service.stores.each_event import for_each_event
+from ticket_service.stores.postgres import Postgres, SqlScript, is_of_transaction
 from ticket_service.stores.versions import Versions
 
 SWEEP_INTERVAL = 5.0
@@ -24,7 +24,7 @@ which ten seconds are promised, or changed what is left."""
 BATCH = 50
 """Events looked at in one statement: it has 2 s, and a stadium that is sold out has many seats."""
 
-SOONEST = 0.25
+MIN_INTERVAL = 0.25
 """Seconds between two looks at least: so late a status may be."""
 
 FAILED_SECONDS = 30
@@ -32,7 +32,7 @@ FAILED_SECONDS = 30
 
 _CLOCK = "statement_timestamp() AT TIME ZONE 'UTC'"
 
-_DUE = Script(
+_DUE = SqlScript(
     due_events=f"""
     SELECT id::text FROM events
     WHERE status = 'upcoming' AND sale_start_date <= {_CLOCK}
@@ -44,11 +44,11 @@ _DUE = Script(
 """
 )
 
-_LIVE = Script(
+_LIVE = SqlScript(
     live_events="SELECT id::text FROM events WHERE status IN ('on_sale', 'sold_out') ORDER BY id"
 )
 
-_NEXT = Script(
+_NEXT = SqlScript(
     next_change=f"""
     SELECT extract(epoch FROM least(
         (SELECT min(sale_start_date) FROM events WHERE status = 'upcoming'),
@@ -60,7 +60,7 @@ _NEXT = Script(
 )
 
 # NO KEY, so that a new reservation, which refers to the event, need not wait.
-_SETTLE = Script(
+_SETTLE = SqlScript(
     settle_events=f"""
     WITH event AS MATERIALIZED (
         SELECT id, status, sale_start_date, sale_end_date FROM events
@@ -117,7 +117,9 @@ class EventStatus:
             if sweep or now >= self._next_at:
                 moved += self._settle([id_ for (id_,) in self._postgres.transaction(_DUE)])
                 [(seconds,)] = self._postgres.transaction(_NEXT)
-                self._next_at = now + (SWEEP_INTERVAL if seconds is None else max(SOONEST, seconds))
+                self._next_at = now + (
+                    SWEEP_INTERVAL if seconds is None else max(MIN_INTERVAL, seconds)
+                )
             moved += self._settle(sorted(touched))
         except ServiceUnavailable:
             self._touched |= touched

@@ -19,10 +19,9 @@ from gevent import Greenlet
 
 from ticket_service import metrics
 from ticket_service.errors import ServiceUnavailable
-from ticket_service.loops import for_each_event
 from ticket_service.realtime.announcer import Announcer
 from ticket_service.services.admissions import Admissions
-from ticket_service.services.aside import Aside
+from ticket_service.services.deferred_event import DeferredEvent
 from ticket_service.services.due_holds import (
     BATCH,
     DUE_EVENTS,
@@ -34,7 +33,8 @@ from ticket_service.services.due_holds import (
     OVERDUE,
     Due,
 )
-from ticket_service.stores.postgres import Postgres, RowLocked, Script, is_of_transaction
+from ticket_service.stores.each_event import for_each_event
+from ticket_service.stores.postgres import Postgres, RowLocked, SqlScript, is_of_transaction
 from ticket_service.stores.versions import Versions
 
 FAILED_SECONDS = 60
@@ -64,7 +64,7 @@ class Expiry:
         self._admissions = admissions
         self._announcer = announcer
         self._failed: TTLCache[str, None] = TTLCache(10_000, FAILED_SECONDS)
-        self._aside: dict[str, Aside] = {}
+        self._aside: dict[str, DeferredEvent] = {}
         self._workers: list[Greenlet[..., None] | None] = [None] * WORKERS
         self._done = 0
         self._looked_at, self._overdue = time.monotonic(), 0.0
@@ -115,7 +115,7 @@ class Expiry:
         """The holds of events that are not set aside, as parameters."""
         return {"failed": list(self._failed), "aside": list(self._aside)}
 
-    def _end(self, script: Script, parameters: dict[str, Any]) -> list[Due]:
+    def _end(self, script: SqlScript, parameters: dict[str, Any]) -> list[Due]:
         """End one batch, and tell."""
         due = [Due(*row) for row in self._postgres.transaction(script, parameters)]
         by_event: dict[str, list[Due]] = defaultdict(list)
@@ -140,7 +140,7 @@ class Expiry:
     # Events set aside
 
     def _set_aside(self, event_id: str, missed_types: Iterable[str] = ()) -> None:
-        self._aside.setdefault(event_id, Aside(event_id, missed_types))
+        self._aside.setdefault(event_id, DeferredEvent(event_id, missed_types))
 
     def _start_turns(self) -> None:
         for number, worker in enumerate(self._workers):
@@ -171,7 +171,7 @@ class Expiry:
             if event.over:
                 del self._aside[event.event_id]
 
-    def _take_turn(self, event: Aside) -> None:
+    def _take_turn(self, event: DeferredEvent) -> None:
         """End one batch of the event."""
         try:
             due = self._end_apart(event)
@@ -189,7 +189,7 @@ class Expiry:
             more=more,
         )
 
-    def _end_one_by_one(self, event: Aside) -> list[Due]:
+    def _end_one_by_one(self, event: DeferredEvent) -> list[Due]:
         """What is wrong with one of them must not hold up the others."""
         until = time.monotonic() + ONE_BY_ONE_SECONDS
         due: list[Due] = []
@@ -205,14 +205,14 @@ class Expiry:
                 break
         return due
 
-    def _end_apart(self, event: Aside, only: str | None = None) -> list[Due]:
+    def _end_apart(self, event: DeferredEvent, only: str | None = None) -> list[Due]:
         parameters = self._of_one(event, only) | {"batch": BATCH}
         if event.ticket_type_id is None:
             return self._end(END_APART, parameters)
         wait = {"type_id": event.ticket_type_id, "wait_ms": str(event.wait_ms)}
         return self._end(END_AFTER_WAIT, parameters | wait)
 
-    def _of_one(self, event: Aside, only: str | None = None) -> dict[str, Any]:
+    def _of_one(self, event: DeferredEvent, only: str | None = None) -> dict[str, Any]:
         """The holds of an event that is set aside, as parameters."""
         return {
             "failed": list(self._failed),

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ticket_service.errors import ServiceUnavailable
-from ticket_service.loops import Loop
+from ticket_service.server.loops import Loop
 from ticket_service.stores import keys
 from ticket_service.stores.postgres import Postgres
 from ticket_service.stores.redis import Redis

@@ -41,13 +41,13 @@ from ticket_service.errors import (
     UserNotFound,
 )
 from ticket_service.services.sql import NOW
-from ticket_service.stores.postgres import NothingWritten, Postgres, ReferenceMissing, Script
+from ticket_service.stores.postgres import NothingWritten, Postgres, ReferenceMissing, SqlScript
 from ticket_service.stores.stuck_rows import Rows
 
-LARGEST_AMOUNT = 2_147_483_647
+MAX_AMOUNT = 2_147_483_647
 """Won: what the column total_amount can hold."""
 
-_EVENT_EXISTS = Script(event_exists="SELECT FROM events WHERE id = %(event_id)s")
+_EVENT_EXISTS = SqlScript(event_exists="SELECT FROM events WHERE id = %(event_id)s")
 
 LOCK_BUYER = """
     SELECT pg_advisory_xact_lock(hashtextextended('ticket-service:buyer:' || %(buyer_id)s, 0))
@@ -128,13 +128,13 @@ class HoldRequest:
             "reservation_number": _reservation_number(),
             "hold_ttl": rules.ttl_seconds,
             "limit": rules.max_live_per_buyer,
-            "largest_amount": LARGEST_AMOUNT,
+            "max_amount": MAX_AMOUNT,
         }
 
 
 def run_hold(
     postgres: Postgres,
-    script: Script,
+    script: SqlScript,
     request: HoldRequest,
     parameters: dict[str, Any],
     waits_for: Rows = (),

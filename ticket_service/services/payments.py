@@ -16,7 +16,7 @@ from ticket_service.realtime.announcer import Announcer
 from ticket_service.services.admissions import Admissions
 from ticket_service.services.refunds import NOTE_REFUND, unnamed
 from ticket_service.services.reservations import event_of
-from ticket_service.stores.postgres import Postgres, Script
+from ticket_service.stores.postgres import Postgres, SqlScript
 from ticket_service.stores.versions import Versions
 
 _LOCK_PAYMENT = """
@@ -135,7 +135,7 @@ _DECIDE = f"""
     FROM verdict, reservation r
 """
 
-RECORD_PAYMENT = Script(
+RECORD_PAYMENT = SqlScript(
     lock_payment=_LOCK_PAYMENT,
     lock_paid_reservation=_LOCK_RESERVATION,
     lock_paid_seats=_LOCK_SEATS,
@@ -143,7 +143,7 @@ RECORD_PAYMENT = Script(
 )
 
 
-RECORD_REFUND = Script(
+RECORD_REFUND = SqlScript(
     lock_payment=_LOCK_PAYMENT, lock_paid_reservation=_LOCK_RESERVATION, record_refund=NOTE_REFUND
 )
 

@@ -12,7 +12,7 @@ from ticket_service.errors import (
 from ticket_service.realtime.announcer import Announcer
 from ticket_service.services.refunds import REFUND_OF_CANCELLED
 from ticket_service.services.sql import NOW, ended, iso, status
-from ticket_service.stores.postgres import Postgres, Script
+from ticket_service.stores.postgres import Postgres, SqlScript
 from ticket_service.stores.versions import Versions
 
 _SUMMARY = f"""
@@ -26,7 +26,7 @@ _ITEM_SOURCES = """
     WHERE i.reservation_id = r.id
 """
 
-_MINE = Script(
+_MINE = SqlScript(
     my_reservations=f"""
     SELECT json_build_object('reservations', coalesce(json_agg(row_to_json(mine)), '[]'))::text
     FROM (
@@ -45,7 +45,7 @@ _MINE = Script(
 )
 
 
-def _one(title: str, places: str, lines: str) -> Script:
+def _one(title: str, places: str, lines: str) -> SqlScript:
     """The query for one reservation, with more columns of its event and its lines as given."""
     text = f"""
     SELECT json_build_object('reservation', row_to_json(one))::text
@@ -59,7 +59,7 @@ def _one(title: str, places: str, lines: str) -> Script:
         WHERE r.id = %(reservation_id)s AND r.user_id = %(buyer_id)s
     ) one
     """
-    return Script(**{title: text})
+    return SqlScript(**{title: text})
 
 
 _WITH_ITEMS = _one(
@@ -148,14 +148,14 @@ _GIVE_BACK = f"""
     FROM verdict
 """
 
-CANCEL = Script(
+CANCEL = SqlScript(
     lock_reservation=_LOCK_RESERVATION,
     lock_its_seats=_lock_what_it_has("seats", "seat_id"),
     lock_its_ticket_types=_lock_what_it_has("ticket_types", "ticket_type_id"),
     cancel=_GIVE_BACK,
 )
 
-_EVENT_OF = Script(
+_EVENT_OF = SqlScript(
     event_of_reservation="""
     SELECT event_id::text FROM reservations WHERE id = %(reservation_id)s
 """
@@ -234,7 +234,7 @@ class Reservations:
             raise CancellationClosed
         return seat_ids, has_tickets, refund_due
 
-    def _json(self, query: Script, buyer_id: str, **parameters: str | int) -> bytes:
+    def _json(self, query: SqlScript, buyer_id: str, **parameters: str | int) -> bytes:
         rows = self._reads.transaction(query, {"buyer_id": buyer_id, **parameters}, group=buyer_id)
         if not rows:
             raise ReservationNotFound

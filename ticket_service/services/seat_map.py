@@ -13,8 +13,9 @@ import orjson
 
 from ticket_service.errors import EventNotFound, SeatSelectionUnavailable
 from ticket_service.stores.documents import Document, Documents
-from ticket_service.stores.postgres import Postgres, Script
+from ticket_service.stores.postgres import Postgres, SqlScript
 from ticket_service.stores.sized_cache import SizedCache
+from ticket_service.stores.taken_seats import read_taken_seats
 
 LAYOUT_MAX_AGE = 10.0
 """Seconds after which seats, labels and prices are read anew: another program may change them."""
@@ -25,7 +26,7 @@ MAX_BYTES = 200_000_000
 SEAT_BYTES = 600
 """Memory that a seat takes in pieces: 560 were measured."""
 
-_EVENT = Script(
+_EVENT = SqlScript(
     seat_map_event="""
     SELECT e.title, l.layout_config::text
     FROM events e LEFT JOIN seat_layouts l ON l.id = e.seat_layout_id
@@ -33,7 +34,7 @@ _EVENT = Script(
 """
 )
 
-_SEATS = Script(
+_SEATS = SqlScript(
     seat_map="""
     SELECT id::text, section, row_number, seat_number, seat_label, price, left(status, 1)
     FROM seats WHERE event_id = %(event_id)s
@@ -41,18 +42,7 @@ _SEATS = Script(
 """
 )
 
-# Sorting five thousand seats by section would take ten times as long.
-TAKEN = Script(
-    taken_seats="""
-    SELECT count(*),
-           coalesce(string_agg(id || left(status, 1), '') FILTER (WHERE status <> 'available'), '')
-    FROM seats WHERE event_id = %(event_id)s
-"""
-)
-
-_ID_LENGTH = 36
-
-# By the first letter that _SEATS and TAKEN read: the end of a seat's JSON.
+# By the first letter of the status: the end of a seat's JSON.
 _ENDS = {
     "a": b'"available"}',
     "l": b'"locked"}',
@@ -80,8 +70,8 @@ class SeatMaps:
     def _load(self, event_id: str) -> bytes:
         seat_map = self._maps.get(event_id)
         if seat_map is not None and time.monotonic() - seat_map.read_at < LAYOUT_MAX_AGE:
-            [(count, taken)] = self._postgres.transaction(TAKEN, {"event_id": event_id})
-            if seat_map.update(count, taken):
+            taken = read_taken_seats(self._postgres, event_id)
+            if seat_map.update(taken.total, taken.letters):
                 return seat_map.body()
         seat_map = self._read_whole(event_id)
         self._maps.keep(event_id, seat_map, seat_map.size)
@@ -96,14 +86,6 @@ class SeatMaps:
             raise SeatSelectionUnavailable
         seats = self._postgres.transaction(_SEATS, {"event_id": event_id})
         return _SeatMap(event_id, title, layout, seats)
-
-
-def split_taken(taken: str) -> dict[str, str]:
-    """The seats that TAKEN gives: the first letter of its status by the id of each."""
-    return {
-        taken[start : start + _ID_LENGTH]: taken[start + _ID_LENGTH]
-        for start in range(0, len(taken), _ID_LENGTH + 1)
-    }
 
 
 class _SeatMap:
@@ -145,14 +127,13 @@ class _SeatMap:
         """Bytes of memory."""
         return len(self._head) + SEAT_BYTES * (1 + len(self._pieces))
 
-    def update(self, count: int, taken: str) -> bool:
-        """Take over which seats are taken: ids, each with the first letter of its status.
+    def update(self, total: int, now: dict[str, str]) -> bool:
+        """Take over which seats are taken: the first letter of its status by the id of each.
 
         False when the event has other seats than before; the map must then be read anew.
         """
-        now = split_taken(taken)
         changed = {seat_id for seat_id, _ in now.items() ^ self._taken.items()}
-        if count != len(self._pieces) or not changed <= self._positions.keys():
+        if total != len(self._pieces) or not changed <= self._positions.keys():
             return False
         for seat_id in changed:
             position = self._positions[seat_id]

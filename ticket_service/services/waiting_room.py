@@ -21,7 +21,7 @@ from ticket_service.errors import QueueAway, QueueRequired, QueueUnavailable, Se
 from ticket_service.realtime import events
 from ticket_service.realtime.announcer import Announcer
 from ticket_service.services.admissions import Admissions
-from ticket_service.services.event_info import EventInfos
+from ticket_service.stores.event_info import EventInfos
 from ticket_service.stores.locks import LOCK_TTL_MS, SeatLocks
 from ticket_service.stores.redis import RedisFailed, RedisUnavailable
 from ticket_service.stores.waiting_lines import Overview, Place, WaitingLines

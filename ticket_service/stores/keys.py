@@ -32,11 +32,11 @@ BUS = "ticket:bus"
 """The channel on which instances tell each other what changed."""
 
 
-def present(event_id: str) -> list[str]:
+def presence(event_id: str) -> list[str]:
     """Who looks at an event, in the order of lua/presence.lua; the last is the beginning of the
     names of one set for each instance."""
     parts = ("people", "instances", "told", "at:")
-    return [f"ticket:{{{event_id}}}:present:{part}" for part in parts]
+    return [f"ticket:{{{event_id}}}:presence:{part}" for part in parts]
 
 
 def watch(event_id: str) -> str:

@@ -8,7 +8,7 @@ waiting room (waiting_lines.py), in one call.
 from __future__ import annotations
 
 from ticket_service.stores import keys
-from ticket_service.stores.redis import Redis, Script
+from ticket_service.stores.redis import LuaScript, Redis
 from ticket_service.stores.versions import VERSION_TTL, new_version
 
 LOCK_TTL_MS = 10_000
@@ -20,7 +20,7 @@ class SeatLocks:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
-        self._release = Script("release_locks")
+        self._release = LuaScript("release_locks")
 
     def release(self, event_id: str, seat_ids: list[str], owner: str, *, changed: bool) -> None:
         """Free what `owner` still has and, if the inventory changed, give it a new version.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 
 from ticket_service.stores import keys
-from ticket_service.stores.redis import Redis, Script
+from ticket_service.stores.redis import LuaScript, Redis
 from ticket_service.stores.sessions import SESSION_TTL
 
 DEAD_AFTER_MS = 20_000
@@ -20,8 +20,8 @@ class PersonSockets:
         self._max_sockets = max_sockets
         self._instance = secrets.token_hex(8)
         self._alive: list[str] = []
-        self._call = Script("instances")
-        self._count = Script("person_sockets")
+        self._call = LuaScript("instances")
+        self._count = LuaScript("person_sockets")
 
     def call(self) -> None:
         """Say that this instance lives, and learn which others do; to be called every second."""

@@ -42,10 +42,10 @@ TELL_INTERVAL = 1.0
 STATEMENT_TIMEOUT_MS = 2_000
 LOCK_TIMEOUT_MS = 1_500
 
-MOST_STATEMENTS = 4
+MAX_STATEMENTS = 4
 """In one script. The server's time-outs count for each statement by itself."""
 
-RESPONSE_TIMEOUT = MOST_STATEMENTS * STATEMENT_TIMEOUT_MS / 1000 + 1
+RESPONSE_TIMEOUT = MAX_STATEMENTS * STATEMENT_TIMEOUT_MS / 1000 + 1
 """Seconds without a byte from the server after which the connection counts as lost: longer than a
 script can take, for the server would still commit what we no longer wait for."""
 
@@ -88,7 +88,7 @@ def is_of_transaction(error: Exception) -> bool:
     return type(error) is Refused or not isinstance(error, ServiceUnavailable)
 
 
-class Script:
+class SqlScript:
     """Statements that run as one transaction, in the order given.
 
     Each connection prepares each of them once: planning one of ours takes longer than running it.
@@ -97,7 +97,7 @@ class Script:
 
     def __init__(self, **statements: str) -> None:
         self.preparations: dict[str, str] = {}
-        assert len(statements) <= MOST_STATEMENTS  # noqa: S101 # a programmer's mistake
+        assert len(statements) <= MAX_STATEMENTS  # noqa: S101 # a programmer's mistake
         calls = []
         for title, text in statements.items():
             # By name, with its cast: psycopg2 writes a list as an array of text.
@@ -111,7 +111,7 @@ class Script:
         self.call = "; ".join(calls)
 
 
-_READ_ONLY = Script(read_only="SELECT current_setting('transaction_read_only')::boolean")
+_READ_ONLY = SqlScript(read_only="SELECT current_setting('transaction_read_only')::boolean")
 
 
 class Postgres:
@@ -136,7 +136,7 @@ class Postgres:
 
     def transaction(
         self,
-        script: Script,
+        script: SqlScript,
         parameters: Mapping[str, Any] | None = None,
         *,
         group: str | None = None,
@@ -192,7 +192,7 @@ class Postgres:
     @contextmanager
     def _connection(self) -> Iterator[Connection]:
         connection = self._idle_connection() or self._database.connect(
-            response_timeout=MOST_STATEMENTS * self._statement_timeout_ms / 1000 + 1,
+            response_timeout=MAX_STATEMENTS * self._statement_timeout_ms / 1000 + 1,
             statement_timeout=self._statement_timeout_ms,
             lock_timeout=LOCK_TIMEOUT_MS,
         )
@@ -234,7 +234,7 @@ class Postgres:
 
 
 def _run(
-    connection: Connection, script: Script, parameters: Mapping[str, Any]
+    connection: Connection, script: SqlScript, parameters: Mapping[str, Any]
 ) -> list[tuple[Any, ...]]:
     """Run the script; the rows of its last statement."""
     with connection.cursor() as cursor:

@@ -60,7 +60,7 @@ class RedisFailed(RedisUnavailable):
     """The question was sent, and may yet be obeyed."""
 
 
-class Script:
+class LuaScript:
     """A Lua script from ticket_service/lua; its header says what goes in and what comes out.
 
     Several names make one script: the first files have what the last one shares with others.
@@ -96,7 +96,7 @@ class Redis:
         writes = words[0] not in _READS
         return self._call(lambda connection: _ask(connection, *words), writes=writes)
 
-    def run(self, script: Script, keys: list[str], *arguments: str | int) -> Any:
+    def run(self, script: LuaScript, keys: list[str], *arguments: str | int) -> Any:
         """Run a script on `keys`, all of one hash slot. Raises RedisUnavailable."""
         call = (len(keys), *keys, *arguments)
 

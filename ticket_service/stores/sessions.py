@@ -9,7 +9,7 @@ import orjson
 
 from ticket_service.errors import RateLimited
 from ticket_service.stores import keys
-from ticket_service.stores.redis import Redis, Script
+from ticket_service.stores.redis import LuaScript, Redis
 
 SESSION_TTL = 3600
 """Seconds after the last socket of the person was there."""
@@ -31,7 +31,7 @@ class Sessions:
         self._most_rooms = most_rooms
         self._burst = burst
         self._gap_ms = 1000 // per_second
-        self._script = Script("session")
+        self._script = LuaScript("session")
 
     def update(
         self,

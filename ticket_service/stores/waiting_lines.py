@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple
 from ticket_service.stores import keys
 from ticket_service.stores.guards import Guards
 from ticket_service.stores.locks import LOCK_TTL_MS
-from ticket_service.stores.redis import Redis, Script
+from ticket_service.stores.redis import LuaScript, Redis
 
 LISTED_MS = 60_000
 """For so long every instance looks after an event that one of them named."""
@@ -110,7 +110,7 @@ class WaitingLines:
         self._control = _script("queue_control")
         self._clear = _script("queue_clear")
         self._gate = _script("pass_gate")
-        self._list = Script("waiting_lines")
+        self._list = LuaScript("waiting_lines")
 
     def enter(self, event_id: str, user_id: str) -> Place:
         """Let the user in or put him at the end of the line; whoever has a place keeps it."""
@@ -213,7 +213,11 @@ class WaitingLines:
         return int(self._guards.paused(event_id))
 
     def _run(
-        self, script: Script, event_id: str, *arguments: str | int, more_keys: Collection[str] = ()
+        self,
+        script: LuaScript,
+        event_id: str,
+        *arguments: str | int,
+        more_keys: Collection[str] = (),
     ) -> Any:
         room = keys.waiting_room(event_id)
         rules = self._rules
@@ -227,5 +231,5 @@ class WaitingLines:
         )
 
 
-def _script(name: str) -> Script:
-    return Script("waiting_room", name)
+def _script(name: str) -> LuaScript:
+    return LuaScript("waiting_room", name)

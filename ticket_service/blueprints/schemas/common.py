@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from marshmallow import EXCLUDE, Schema, fields, validate
 
-from ticket_service.blueprints.schemas.fields import QueryNumber
+from ticket_service.http.fields import QueryNumber
 
 
 class Page(Schema):
@@ -50,14 +50,3 @@ class IdempotencyHeader(Schema):
             " with other contents: 409."
         },
     )
-
-
-class Error(Schema):
-    """Every refusal has this shape."""
-
-    success = fields.Boolean(metadata={"example": False})
-    error = fields.String(metadata={"description": "A sentence for the buyer."})
-    message = fields.String(metadata={"description": "The same sentence."})
-    code = fields.String(metadata={"example": "SEAT_ALREADY_RESERVED"})
-    requestId = fields.String()
-    details = fields.Dict(metadata={"description": "Optional; differs by code."})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from marshmallow import Schema, fields, validate
 
 from ticket_service.blueprints.schemas.common import Money, Page, Time
-from ticket_service.blueprints.schemas.fields import Id, Text
+from ticket_service.http.fields import Id, Text
 
 STATUSES = ("upcoming", "on_sale", "sold_out", "ended", "cancelled")
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from marshmallow import Schema, fields, validate
 
-from ticket_service.blueprints.schemas.fields import Id, Text
 from ticket_service.blueprints.schemas.reservations import PAYMENT_STATUSES, RESERVATION_STATUSES
+from ticket_service.http.fields import Id, Text
 
 
 class PaymentNotice(Schema):

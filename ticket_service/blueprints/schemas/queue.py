@@ -7,8 +7,8 @@ from typing import Any
 from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
 from ticket_service.blueprints.schemas.common import Time
-from ticket_service.blueprints.schemas.fields import Flag, Id, WholeNumber
 from ticket_service.config import THRESHOLDS
+from ticket_service.http.fields import Flag, Id, WholeNumber
 
 QUEUE_STATUSES = ("queued", "active", "not_in_queue")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from marshmallow import Schema, fields, validate
 
 from ticket_service.blueprints.schemas.common import Money, Page, Time
-from ticket_service.blueprints.schemas.fields import Id, QueryNumber, WholeNumber
+from ticket_service.http.fields import Id, QueryNumber, WholeNumber
 
 RESERVATION_STATUSES = ("pending", "confirmed", "cancelled", "expired")
 PAYMENT_STATUSES = ("pending", "completed", "failed", "refunded")

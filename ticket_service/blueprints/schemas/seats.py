@@ -5,8 +5,8 @@ from __future__ import annotations
 from marshmallow import Schema, fields, validate
 
 from ticket_service.blueprints.schemas.common import Money, Time
-from ticket_service.blueprints.schemas.fields import Id
 from ticket_service.blueprints.schemas.reservations import ReservationBase
+from ticket_service.http.fields import Id
 
 SEAT_STATUSES = ("available", "locked", "reserved")
 

@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any
 
 import gevent
-from gevent.pool import Pool
 
 from ticket_service import metrics
 from ticket_service.errors import ServiceUnavailable
-from ticket_service.stores.postgres import Refused
 
-LONGEST_REST = 5.0
+MAX_PAUSE = 5.0
 """Seconds between two tries of a loop that fails again and again."""
 
 MAX_LAG = 5.0
 """Seconds by which a loop may be late, and have failed once, before the probe names it."""
-
-Result = TypeVar("Result")
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +51,7 @@ class Loop:
         while True:
             self._once()
             rest = self._interval() * 2**self._failures_in_a_row
-            gevent.sleep(min(rest, max(LONGEST_REST, self._interval())))
+            gevent.sleep(min(rest, max(MAX_PAUSE, self._interval())))
 
     @property
     def lag(self) -> float | None:
@@ -101,41 +97,3 @@ class Loop:
         self.last_run = datetime.now(UTC)
         self.seconds = time.perf_counter() - started
         metrics.LOOP_SECONDS.labels(self.name).observe(self.seconds)
-
-
-def for_each_event(
-    loop: str, event_ids: Iterable[str], work: Callable[[str], Result], *, at_once: int = 1
-) -> dict[str, Result]:
-    """Do the work for each event, so many of them at once; the results of those that succeeded.
-
-    An event that fails is logged, counted under the name of the loop, and left for the loop's next
-    round. Raises ServiceUnavailable where no event succeeded because a server is away: then the
-    loop may rest.
-    """
-    done: dict[str, Result] = {}
-    away: dict[str, ServiceUnavailable] = {}
-
-    def attempt(event_id: str) -> None:
-        try:
-            done[event_id] = work(event_id)
-        except Exception as error:
-            metrics.EVENT_FAILURES.labels(loop).inc()
-            if isinstance(error, Refused):
-                log.warning("event refused", extra={"loop": loop, "event_id": event_id})
-            elif isinstance(error, ServiceUnavailable):
-                away[event_id] = error
-            else:
-                log.exception("unhandled", extra={"loop": loop, "event_id": event_id})
-
-    pool = Pool(at_once)
-    try:
-        for event_id in event_ids:
-            pool.spawn(attempt, event_id)  # waits while the pool is full
-        pool.join()
-    finally:
-        pool.kill(block=False)
-    if away and not done:
-        raise next(iter(away.values()))
-    if away:
-        log.warning("events left for the next round", extra={"loop": loop, "events": len(away)})
-    return done

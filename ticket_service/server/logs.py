@@ -12,7 +12,7 @@ import orjson
 from gunicorn.config import Config
 from gunicorn.glogging import Logger
 
-from ticket_service.exchange import REQUEST_ID, ROUTE, USER_ID, current_request_id
+from ticket_service.http.responses import REQUEST_ID, ROUTE, USER_ID, current_request_id
 
 
 class JsonLogger(Logger):

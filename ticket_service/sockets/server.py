@@ -15,14 +15,14 @@ from flask import Flask
 from flask_socketio import SocketIO
 
 from ticket_service.config import Settings
-from ticket_service.exchange import Answer, Environ, error_body, preferred_language
-from ticket_service.handlers import Handlers
-from ticket_service.messages import sentence
+from ticket_service.http.responses import Answer, Environ, error_body
+from ticket_service.messages import preferred_language, sentence
 from ticket_service.realtime.budgets import SIGNED_IN
 from ticket_service.realtime.engine import EngineSocket
-from ticket_service.realtime.packets import Json, guard, is_allowed, quiet_logger
 from ticket_service.realtime.rooms import NAMESPACE
-from ticket_service.services import Services
+from ticket_service.sockets.guard import Json, guard, is_allowed, quiet_logger
+from ticket_service.sockets.handlers import Handlers
+from ticket_service.wiring import Services
 
 LATECOMERS_INTERVAL = 0.1
 """Seconds."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from flask import Response
 
-from ticket_service.blueprints.answers import document, services
-from ticket_service.blueprints.requests import Blueprint
+from ticket_service.blueprints import services
 from ticket_service.blueprints.schemas.events import Availability, TicketTypeList
+from ticket_service.http.parsing import Blueprint
+from ticket_service.http.responses import document
 
-blueprint = Blueprint("tickets", __name__, url_prefix="/api/v1/tickets", description=__doc__)
+blueprint = Blueprint("ticket types", __name__, url_prefix="/api/v1/tickets", description=__doc__)
 
 
 @blueprint.route("/event/<id:event_id>")

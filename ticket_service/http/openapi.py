@@ -6,11 +6,11 @@ from typing import Any
 
 from flask import Flask, Response, send_from_directory
 from flask_smorest import Api
+from marshmallow import Schema, fields
 from swagger_ui_bundle import swagger_ui_path
 
-from ticket_service.blueprints.requests import IdConverter
-from ticket_service.blueprints.schemas.common import Error
 from ticket_service.config import Settings
+from ticket_service.http.parsing import IdConverter
 
 DESCRIPTION = """
 Events, ticket types, seats, reservations, and the waiting room in front of them. Buying needs a
@@ -24,8 +24,26 @@ people, in Korean or, where `Accept-Language` prefers it, in English. 400 invali
 """
 
 
+BEARER: list[dict[str, list[str]]] = [{"bearer": []}]
+"""The security requirement of a route that wants a token."""
+
+SERVICE: list[dict[str, list[str]]] = [{"service": []}]
+"""The security requirement of a route that wants the service token."""
+
+
+class Error(Schema):
+    """Every refusal has this shape."""
+
+    success = fields.Boolean(metadata={"example": False})
+    error = fields.String(metadata={"description": "A sentence for the buyer."})
+    message = fields.String(metadata={"description": "The same sentence."})
+    code = fields.String(metadata={"example": "SEAT_ALREADY_RESERVED"})
+    requestId = fields.String()  # noqa: N815 # as on the wire
+    details = fields.Dict(metadata={"description": "Optional; differs by code."})
+
+
 class TicketApi(Api):
-    """flask-smorest's API with our own error handling (blueprints/errors.py)."""
+    """flask-smorest's API with our own error handling (http/errors.py)."""
 
     ERROR_SCHEMA = Error
 

@@ -6,14 +6,15 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from contextvars import ContextVar
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import orjson
+from flask import Response, request
 from werkzeug.http import parse_accept_header
 
 from ticket_service.errors import ServiceError
-from ticket_service.messages import Language, sentence
+from ticket_service.messages import MAX_ACCEPT_LENGTH, preferred_language, sentence
 from ticket_service.stores.documents import Document, compress
 
 Environ = dict[str, Any]
@@ -73,25 +74,6 @@ class Answer(NamedTuple):
     status: int
     headers: list[tuple[str, str]]
     body: bytes
-
-
-MAX_ACCEPT_LENGTH = 250
-"""Characters of an Accept header that are looked at: browsers send half as many, and a long one
-takes long to parse."""
-
-
-def preferred_language(accept_language: str) -> Language:
-    """Korean, unless the Accept-Language header ranks English before it."""
-    return _preferred_language(accept_language[:MAX_ACCEPT_LENGTH])
-
-
-@lru_cache(maxsize=1_000)
-def _preferred_language(accept_language: str) -> Language:
-    for tag, quality in parse_accept_header(accept_language):  # best first
-        language = tag.lower().partition("-")[0]
-        if language in ("ko", "en") and quality > 0:
-            return "en" if language == "en" else "ko"
-    return "ko"
 
 
 def json_answer(
@@ -193,3 +175,41 @@ def _accepts_gzip(accept_encoding: str) -> bool:
 def _ranks_gzip(accept_encoding: str) -> bool:
     accepted = parse_accept_header(accept_encoding)
     return accepted["gzip"] > 0
+
+
+def respond(answer: Answer) -> Response:
+    """An answer as a Flask response."""
+    return Response(answer.body, status=answer.status, headers=answer.headers)
+
+
+def document(read: Callable[..., Document], *arguments: Any) -> Response:
+    """The document that `read` returns; the edge may call it again for the same URL, without an
+    application context."""
+    answer = document_answer(read(*arguments), request.environ)
+    request.environ[READ] = partial(read, *arguments)
+    return respond(answer)
+
+
+def private(body: bytes) -> Response:
+    """JSON bytes for this person only."""
+    return respond(private_answer(body, request.environ))
+
+
+def answer(payload: dict[str, Any]) -> Response:
+    """A short answer for this person only."""
+    return respond(json_answer(orjson.dumps(payload)))
+
+
+def say(message: str) -> Response:
+    """What was done, in a sentence."""
+    return answer({"message": _sentence(message)})
+
+
+def done(message: str, reservation: dict[str, Any], status: int = 200) -> Response:
+    """What was done, in a sentence, and the reservation it was done to."""
+    payload = {"message": _sentence(message), "reservation": reservation}
+    return respond(json_answer(orjson.dumps(payload), status))
+
+
+def _sentence(message: str) -> str:
+    return sentence(message, preferred_language(request.headers.get("Accept-Language", "")))

@@ -59,7 +59,7 @@ MAX_DISCARDED = 64 * 1024
 """Bytes of a body that nobody wanted which are read, to use the connection again."""
 
 _CHUNK = 8 * 1024
-_LARGEST_CHUNK = 64 * 1024
+_MAX_CHUNK = 64 * 1024
 _BETWEEN_CHUNKS = 1024
 """Bytes read at once where a chunk of a body is to begin: tiny ones take 8 µs each to parse."""
 
@@ -97,7 +97,7 @@ def hang_up(sock: Any, patience: float = 0.0) -> None:
     with suppress(OSError):
         sock.shutdown(SHUT_WR)
         sock.settimeout(patience)
-        while sock.recv(_LARGEST_CHUNK) and (left := deadline - time.monotonic()) > 0:
+        while sock.recv(_MAX_CHUNK) and (left := deadline - time.monotonic()) > 0:
             sock.settimeout(left)
             gevent.sleep(0)
 
@@ -223,7 +223,7 @@ class Incoming(SocketUnreader):
         # A client that sends very many tiny chunks must let the others go first.
         gevent.sleep(0)
         try:
-            return self._receive(min(size, _LARGEST_CHUNK), CLIENT_TIMEOUT)
+            return self._receive(min(size, _MAX_CHUNK), CLIENT_TIMEOUT)
         finally:
             self.sock.settimeout(CLIENT_TIMEOUT)  # for the response
 

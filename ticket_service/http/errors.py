@@ -7,10 +7,9 @@ import logging
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
-from ticket_service.blueprints.answers import respond
 from ticket_service.errors import ServiceError
-from ticket_service.exchange import error_answer, error_body, preferred_language
-from ticket_service.messages import sentence
+from ticket_service.http.responses import error_answer, error_body, respond
+from ticket_service.messages import preferred_language, sentence
 
 # Where HTTP itself refuses: the code and the sentence. Everything else below 500 is invalid input.
 _HTTP = {

@@ -14,7 +14,9 @@ from gunicorn import util
 from gunicorn.http.errors import LimitRequestHeaders, LimitRequestLine, ParseException
 from gunicorn.workers.ggevent import GeventWorker
 
-from ticket_service.connections import (
+from ticket_service.http.responses import REQUEST_ID, SECURITY_HEADERS, error_body, new_request_id
+from ticket_service.messages import sentence
+from ticket_service.server.connections import (
     CLIENT_TIMEOUT,
     LAST_WORD,
     MAX_DISCARDED,
@@ -24,8 +26,6 @@ from ticket_service.connections import (
     Parser,
     hang_up,
 )
-from ticket_service.exchange import REQUEST_ID, SECURITY_HEADERS, error_body, new_request_id
-from ticket_service.messages import sentence
 
 IDLE_GRACE = 0.5
 """Seconds after SIGTERM, and then again and again, when idle connections are closed."""

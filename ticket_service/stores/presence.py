@@ -7,7 +7,7 @@ from collections.abc import Collection
 from typing import NamedTuple
 
 from ticket_service.stores import keys
-from ticket_service.stores.redis import Redis, Script
+from ticket_service.stores.redis import LuaScript, Redis
 
 DEAD_AFTER_MS = 20_000
 """An instance that has not called for so long is gone, and its people with it."""
@@ -22,14 +22,14 @@ class Count(NamedTuple):
     """Whether it is time to tell them."""
 
 
-class Present:
+class PresenceCounts:
     """The counts of all events. All methods raise RedisUnavailable."""
 
     def __init__(self, redis: Redis, update_seconds: float) -> None:
         self._redis = redis
         self._update_ms = int(update_seconds * 1000)
         self._instance = secrets.token_hex(8)
-        self._script = Script("presence")
+        self._script = LuaScript("presence")
 
     def report(
         self,
@@ -48,7 +48,7 @@ class Present:
         flags = (int(everyone), int(joined))
         people, tell = self._redis.run(
             self._script,
-            keys.present(event_id),
+            keys.presence(event_id),
             self._instance,
             DEAD_AFTER_MS,
             self._update_ms,

@@ -19,16 +19,16 @@ import gevent
 from gevent.lock import BoundedSemaphore
 
 from ticket_service.errors import ServiceUnavailable
-from ticket_service.loops import for_each_event
 from ticket_service.realtime import events
 from ticket_service.realtime.announcer import Announcer
 from ticket_service.realtime.bus import Bus
 from ticket_service.realtime.rooms import Rooms
-from ticket_service.services.seat_map import TAKEN, split_taken
 from ticket_service.stores import keys
 from ticket_service.stores.coalescer import Coalescer
-from ticket_service.stores.postgres import Postgres, Script
+from ticket_service.stores.each_event import for_each_event
+from ticket_service.stores.postgres import Postgres, SqlScript
 from ticket_service.stores.redis import Redis, RedisUnavailable
+from ticket_service.stores.taken_seats import read_taken_seats
 
 CLAIM_MS = 900
 """For so long the instance that claimed an event's reading keeps the others from it."""
@@ -39,9 +39,7 @@ MAX_LOOKS = 2
 DOUBT = 0.5
 """Seconds within which messages about one seat are not taken for the order of what happened."""
 
-_STATUSES = {"l": "locked", "r": "reserved"}
-
-_STOCK = Script(
+_STOCK = SqlScript(
     stock="""
     SELECT id::text, available_quantity, total_quantity FROM ticket_types
     WHERE event_id = %(event_id)s
@@ -223,8 +221,7 @@ class Watches:
         """What differs from the watch, but for seats that changed while we read."""
         watch = self._watch(event_id)
         before = watch.changes
-        [(_, taken)] = self._postgres.transaction(TAKEN, {"event_id": event_id})
-        now = {seat_id: _STATUSES[letter] for seat_id, letter in split_taken(taken).items()}
+        now = read_taken_seats(self._postgres, event_id).statuses()
         watch.read = 0
         for seat_id, status in now.items():
             watch.read ^= _digest(seat_id, status)

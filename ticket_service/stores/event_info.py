@@ -11,14 +11,14 @@ from cachetools import LRUCache
 
 from ticket_service.errors import EventNotFound, ServiceUnavailable
 from ticket_service.stores.coalescer import Coalescer
-from ticket_service.stores.postgres import Postgres, Script
+from ticket_service.stores.postgres import Postgres, SqlScript
 
 MAX_AGE = 60.0
 """Seconds; titles hardly change, and an event that was deleted sells nothing in PostgreSQL."""
 
-CAPACITY = 10_000
+MAX_EVENTS = 10_000
 
-_EVENT = Script(event_info="SELECT title, artist_name FROM events WHERE id = %(event_id)s")
+_EVENT = SqlScript(event_info="SELECT title, artist_name FROM events WHERE id = %(event_id)s")
 
 
 class EventInfo(NamedTuple):
@@ -33,7 +33,7 @@ class EventInfos:
 
     def __init__(self, postgres: Postgres) -> None:
         self._postgres = postgres
-        self._kept: LRUCache[str, tuple[EventInfo, float]] = LRUCache(CAPACITY)
+        self._kept: LRUCache[str, tuple[EventInfo, float]] = LRUCache(MAX_EVENTS)
         self._coalescer: Coalescer[EventInfo] = Coalescer()
 
     def read(self, event_id: str) -> EventInfo:

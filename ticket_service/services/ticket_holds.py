@@ -26,7 +26,7 @@ from ticket_service.services.holds import (
 )
 from ticket_service.services.sql import iso, status
 from ticket_service.services.waiting_room import WaitingRoom
-from ticket_service.stores.postgres import Postgres, Script
+from ticket_service.stores.postgres import Postgres, SqlScript
 from ticket_service.stores.versions import Versions
 
 # A repeat does not stand in line at the row that everybody wants. (Nobody deletes reservations, so
@@ -55,7 +55,7 @@ _DECIDE = f"""
             WHEN NOT (SELECT on_sale FROM event) THEN 'SALE_NOT_OPEN'
             WHEN bool_or(available_quantity < quantity) THEN 'TICKETS_SOLD_OUT'
             WHEN sum(quantity) + (SELECT quantity FROM live) > %(limit)s THEN 'LIMIT_EXCEEDED'
-            WHEN sum(subtotal) > %(largest_amount)s THEN 'AMOUNT_TOO_LARGE'
+            WHEN sum(subtotal) > %(max_amount)s THEN 'AMOUNT_TOO_LARGE'
             ELSE 'ACCEPTED'
         END AS code, sum(subtotal) AS amount
         FROM lines
@@ -82,7 +82,7 @@ _DECIDE = f"""
                 'unitPrice', price, 'subtotal', subtotal) ORDER BY position) FROM lines)
 """
 
-HOLD_TICKETS = Script(
+HOLD_TICKETS = SqlScript(
     lock_buyer=LOCK_BUYER, lock_ticket_types=LOCK_TICKET_TYPES, hold_tickets=_DECIDE
 )
 
@@ -100,10 +100,10 @@ _FIRST_HOLD = f"""
     GROUP BY r.id, e.title
 """
 
-FIRST_HOLD = Script(first_ticket_hold=_FIRST_HOLD)
+FIRST_HOLD = SqlScript(first_ticket_hold=_FIRST_HOLD)
 
 
-class Tickets:
+class TicketHolds:
     """Holds tickets for a buyer."""
 
     def __init__(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from marshmallow import EXCLUDE, Schema, fields, validate
 
-from ticket_service.blueprints.schemas.fields import Id
+from ticket_service.http.fields import Id
 
 
 class OfEvent(Schema):

@@ -29,7 +29,7 @@ from ticket_service.services.holds import (
 from ticket_service.services.sql import iso, status
 from ticket_service.services.waiting_room import WaitingRoom
 from ticket_service.stores.locks import SeatLocks
-from ticket_service.stores.postgres import NothingWritten, Postgres, RowLocked, Script
+from ticket_service.stores.postgres import NothingWritten, Postgres, RowLocked, SqlScript
 from ticket_service.stores.redis import RedisUnavailable
 
 LOCK_SEATS = """
@@ -52,7 +52,7 @@ _DECIDE = f"""
             WHEN NOT (SELECT on_sale FROM event) THEN 'SALE_NOT_OPEN'
             WHEN bool_or(status <> 'available') THEN 'SEAT_ALREADY_RESERVED'
             WHEN count(*) + (SELECT quantity FROM live) > %(limit)s THEN 'LIMIT_EXCEEDED'
-            WHEN sum(price) > %(largest_amount)s THEN 'AMOUNT_TOO_LARGE'
+            WHEN sum(price) > %(max_amount)s THEN 'AMOUNT_TOO_LARGE'
             ELSE 'ACCEPTED'
         END AS code, sum(price) AS amount
         FROM wanted
@@ -77,7 +77,7 @@ _DECIDE = f"""
             FROM wanted)
 """
 
-HOLD_SEATS = Script(lock_buyer=LOCK_BUYER, lock_seats=LOCK_SEATS, hold_seats=_DECIDE)
+HOLD_SEATS = SqlScript(lock_buyer=LOCK_BUYER, lock_seats=LOCK_SEATS, hold_seats=_DECIDE)
 
 _FIRST_HOLD = f"""
     SELECT r.event_id::text, r.reservation_number, r.total_amount, {iso("r.expires_at")},
@@ -94,12 +94,12 @@ _FIRST_HOLD = f"""
     GROUP BY r.id
 """
 
-FIRST_HOLD = Script(first_seat_hold=_FIRST_HOLD)
+FIRST_HOLD = SqlScript(first_seat_hold=_FIRST_HOLD)
 
 log = logging.getLogger(__name__)
 
 
-class Seats:
+class SeatHolds:
     """Holds chosen seats for a buyer."""
 
     def __init__(

@@ -19,11 +19,11 @@ from werkzeug.exceptions import (
 from werkzeug.routing import BaseConverter
 from werkzeug.wrappers import Request as BaseRequest
 
-from ticket_service.blueprints.schemas.fields import UUID_PATTERN
 from ticket_service.errors import InvalidInput
-from ticket_service.exchange import ROUTE
+from ticket_service.http.fields import UUID_PATTERN
+from ticket_service.http.responses import ROUTE
 
-LARGEST_BODY = 64 * 1024
+MAX_BODY_BYTES = 64 * 1024
 """Bytes; the largest sensible request, a hundred ticket lines, is a tenth of it."""
 
 
@@ -42,7 +42,7 @@ class Parser(FlaskParser):
             raise UnsupportedMediaType
         try:
             body = req.get_data()
-            if len(body) >= LARGEST_BODY:  # of unknown length: werkzeug cuts it off there
+            if len(body) >= MAX_BODY_BYTES:  # of unknown length: werkzeug cuts it off there
                 raise RequestEntityTooLarge
             return orjson.loads(body)
         except ParseException as error:
@@ -85,7 +85,7 @@ class IdConverter(BaseConverter):
 
 def init_requests(app: Flask) -> None:
     """Register the converter, the limits and the check of the ids in the path."""
-    app.config["MAX_CONTENT_LENGTH"] = LARGEST_BODY
+    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     app.url_map.converters["id"] = IdConverter
     app.url_map.merge_slashes = False  # a redirect would be HTML
     app.before_request(_look_at_route)

@@ -15,10 +15,10 @@ from flask_jwt_extended import JWTManager, decode_token, get_jwt, verify_jwt_in_
 from flask_jwt_extended.exceptions import JWTExtendedException, NoAuthorizationError
 from jwt import ExpiredSignatureError, PyJWTError
 
-from ticket_service.blueprints.schemas.fields import UUID_PATTERN
 from ticket_service.config import Settings
 from ticket_service.errors import AuthenticationRequired, Forbidden, InvalidToken, TokenExpired
-from ticket_service.exchange import USER_ID
+from ticket_service.http.fields import UUID_PATTERN
+from ticket_service.http.responses import USER_ID
 
 ROLES = ("user", "admin")
 

@@ -15,8 +15,6 @@ from flask import request
 from marshmallow import Schema, ValidationError
 from socketio.exceptions import ConnectionRefusedError
 
-from ticket_service.blueprints.auth import caller_of_token
-from ticket_service.blueprints.schemas.sockets import JoinSeats, OfEvent, SeatSelection
 from ticket_service.errors import (
     AuthenticationRequired,
     InvalidInput,
@@ -25,16 +23,17 @@ from ticket_service.errors import (
     TooManyRooms,
     TooManySockets,
 )
-from ticket_service.exchange import preferred_language
-from ticket_service.messages import Language, sentence
+from ticket_service.http.auth import caller_of_token
+from ticket_service.messages import Language, preferred_language, sentence
 from ticket_service.realtime import events
-from ticket_service.realtime.connections import MAX_SOCKETS
-from ticket_service.realtime.limits import MessageLimit
-from ticket_service.realtime.rooms import MOST_ROOMS, Client, Gone
-from ticket_service.services import Services
+from ticket_service.realtime.message_limit import MessageLimit
+from ticket_service.realtime.rooms import MAX_ROOMS, Client, SocketGone
+from ticket_service.realtime.socket_limit import MAX_SOCKETS
+from ticket_service.sockets.schemas import JoinSeats, OfEvent, SeatSelection
 from ticket_service.stores.redis import RedisUnavailable
+from ticket_service.wiring import Services
 
-LARGEST_PAYLOAD = 8_192
+MAX_PAYLOAD_BYTES = 8_192
 """Bytes of JSON; the largest of the contract is a list of some seats."""
 
 log = logging.getLogger(__name__)
@@ -55,7 +54,7 @@ class Handlers:
         self._sessions = services.sessions
         self._announcer = services.announcer
         self._rooms = services.rooms
-        self._connections = services.connections
+        self._socket_limit = services.socket_limit
         self._messages = MessageLimit()
         self._secret = hashlib.sha256(secret.encode()).digest()
 
@@ -85,11 +84,11 @@ class Handlers:
             raise ConnectionRefusedError(f"authentication: {problem['error']}", problem) from error
         sid = _sid()
         self._rooms.arrived(sid, Client(caller.user_id, caller.expires_at))
-        admitted = self._connections.admit(caller.user_id)
+        admitted = self._socket_limit.admit(caller.user_id)
         if not admitted or self._rooms.is_closed(sid):  # python-socketio would not tell us of it
             self._rooms.gone(sid)
             if admitted:
-                gevent.spawn(self._connections.left, caller.user_id)
+                gevent.spawn(self._socket_limit.left, caller.user_id)
             problem = _problem(TooManySockets(limit=MAX_SOCKETS))
             raise ConnectionRefusedError(problem["error"], problem)
         gevent.spawn(self._restore, sid)  # after the connection is confirmed
@@ -105,7 +104,7 @@ class Handlers:
             gevent.spawn(self._left, client)
 
     def _left(self, client: Client) -> None:
-        self._connections.left(client.user_id)
+        self._socket_limit.left(client.user_id)
         self._remember(client, kept=client.rooms)
 
     def join_event(self, sid: str, payload: dict[str, Any]) -> dict[str, Any]:
@@ -184,7 +183,7 @@ class Handlers:
                 return {"success": True, **handle(sid, _load(schema, payload))}
             except ServiceError as error:
                 return _problem(error)
-            except Gone:
+            except SocketGone:
                 return {}
             except Exception:
                 log.exception("unhandled", extra={"event": handle.__name__})
@@ -199,7 +198,7 @@ class Handlers:
     def _ask_to_join(self, sid: str, room: str) -> None:
         """Count the message, and remember the room. Raises TooManyRooms and RateLimited."""
         if not self._rooms.may_join(sid, room):
-            raise TooManyRooms(limit=MOST_ROOMS)
+            raise TooManyRooms(limit=MAX_ROOMS)
         self._remember(self._rooms.client(sid), joined=[room], message=True)
 
     def _leave(self, sid: str, room: str) -> None:
@@ -231,7 +230,7 @@ class Handlers:
             if session.rooms:
                 rooms = [room for room in session.rooms if room in client.rooms]
                 self._rooms.send(events.session_restored(sid, rooms, session.chosen))
-        except (Gone, RedisUnavailable):
+        except (SocketGone, RedisUnavailable):
             log.info("session not restored")
 
     def _bring_back(self, sid: str, client: Client, room: str) -> None:
@@ -254,8 +253,8 @@ def _load(schema: Schema, payload: object) -> dict[str, Any]:
     if not isinstance(payload, Mapping):
         payload = {"eventId": payload}
     try:
-        if len(orjson.dumps(payload)) > LARGEST_PAYLOAD:
-            raise InvalidInput({"payload": [f"At most {LARGEST_PAYLOAD} bytes."]})
+        if len(orjson.dumps(payload)) > MAX_PAYLOAD_BYTES:
+            raise InvalidInput({"payload": [f"At most {MAX_PAYLOAD_BYTES} bytes."]})
         loaded: dict[str, Any] = schema.load(payload)
     except (ValidationError, orjson.JSONEncodeError) as error:
         faults = error.normalized_messages() if isinstance(error, ValidationError) else None

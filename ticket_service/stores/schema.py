@@ -19,7 +19,7 @@ import psycopg2
 from psycopg2 import errors, sql
 from psycopg2.extensions import connection as Connection
 
-MIGRATIONS = Path(__file__).parent.parent / "migrations"
+MIGRATIONS = Path(__file__).parents[2] / "migrations"
 
 # One start migrates, the others wait. The number only has to differ from other programs'.
 MIGRATION_LOCK = 0x7469636B6574

@@ -15,7 +15,7 @@ MAX_SOCKETS = 20
 log = logging.getLogger(__name__)
 
 
-class Connections:
+class SocketLimit:
     """The sockets of this instance, counted by person."""
 
     def __init__(self, sockets: PersonSockets, rooms: Rooms) -> None:

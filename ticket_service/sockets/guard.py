@@ -17,7 +17,7 @@ from socketio.packet import CONNECT, DISCONNECT, EVENT
 from wsproto.frame_protocol import CloseReason
 
 from ticket_service.errors import ServiceUnavailable
-from ticket_service.exchange import Environ, error_answer
+from ticket_service.http.responses import Environ, error_answer
 from ticket_service.metrics import SOCKETS_REFUSED
 from ticket_service.realtime.budgets import (
     NEWCOMER,

@@ -23,7 +23,7 @@ FAILURES_TO_LOG = 3
 log = logging.getLogger(__name__)
 
 
-class Aside:
+class DeferredEvent:
     """One such event.
 
     A *round* goes through its holds that are due, one batch a turn: for each ticket type that was

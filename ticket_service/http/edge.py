@@ -16,7 +16,7 @@ from typing import Any
 
 from ticket_service import metrics
 from ticket_service.errors import ServiceError, ServiceUnavailable
-from ticket_service.exchange import (
+from ticket_service.http.responses import (
     READ,
     REQUEST_ID,
     ROUTE,
@@ -29,9 +29,8 @@ from ticket_service.exchange import (
     error_answer,
     error_body,
     new_request_id,
-    preferred_language,
 )
-from ticket_service.messages import sentence
+from ticket_service.messages import preferred_language, sentence
 from ticket_service.stores.sized_cache import SizedCache
 
 StartResponse = Callable[..., Any]

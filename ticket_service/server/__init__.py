@@ -1,0 +1,1 @@
+"""How a process lives: the gunicorn worker, the logs, the loops."""

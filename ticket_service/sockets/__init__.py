@@ -1,0 +1,1 @@
+"""What browsers send over Socket.IO."""

@@ -1,0 +1,41 @@
+"""Which seats of an event are not available: the cheapest way to learn how its hall stands."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from ticket_service.stores.postgres import Postgres, SqlScript
+
+# In no order: sorting five thousand seats by section would take ten times as long.
+_TAKEN = SqlScript(
+    taken_seats="""
+    SELECT count(*),
+           coalesce(string_agg(id || left(status, 1), '') FILTER (WHERE status <> 'available'), '')
+    FROM seats WHERE event_id = %(event_id)s
+"""
+)
+
+_ID_LENGTH = 36
+
+_STATUSES = {"l": "locked", "r": "reserved"}
+
+
+class TakenSeats(NamedTuple):
+    """The seats of an event."""
+
+    total: int
+    """All of them."""
+    letters: dict[str, str]
+    """The first letter of the status by id, of those that are not available."""
+
+    def statuses(self) -> dict[str, str]:
+        """The whole status by id, of those that are not available."""
+        return {seat_id: _STATUSES[letter] for seat_id, letter in self.letters.items()}
+
+
+def read_taken_seats(postgres: Postgres, event_id: str) -> TakenSeats:
+    """Read them now. Raises ServiceUnavailable."""
+    [(count, text)] = postgres.transaction(_TAKEN, {"event_id": event_id})
+    starts = range(0, len(text), _ID_LENGTH + 1)
+    letters = {text[at : at + _ID_LENGTH]: text[at + _ID_LENGTH] for at in starts}
+    return TakenSeats(count, letters)
