@@ -61,7 +61,7 @@ def on_starting(server: object) -> None:
 def post_worker_init(worker: Worker) -> None:
     """Start the loops, which end when the worker is told to."""
     worker.log.info("places for connections", extra={"places": worker.worker_connections})
-    background = worker.wsgi.extensions["ticket_service.background"]
+    background = worker.wsgi.extensions["ticket_service"].background
     background.start()
     gc.collect()
     gc.freeze()  # what is here stays; looking through it again stops everyone for 0.1 s

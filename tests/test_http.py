@@ -452,7 +452,7 @@ def test_ready_says_that_the_dependencies_answer(service: Service):
     loops = state.pop("loops")
     assert state == {"status": "ok", "postgres": "ok", "redis": "ok"}
     names = {loop["name"] for loop in loops}
-    assert {"admission", "expiry", "event-status", "watch", "presence"} <= names
+    assert {"admission", "expiry", "event-status", "feeds", "presence"} <= names
     for loop in loops:
         assert loop.keys() == {"name", "lastRun", "seconds", "done", "failures", "lag", "late"}
 

@@ -90,12 +90,12 @@ def test_seats_that_cannot_be_read_hide_no_change_of_other_events(
     for event in bad + good:
         client.join("join-seat-selection", event)
         other.join("join-event", event)
-    failed = metric(service, "ticket_loop_event_failures_total", loop="watch")
+    failed = metric(service, "ticket_loop_event_failures_total", loop="feeds")
     execute(database, "ALTER TABLE seats DROP CONSTRAINT seats_status_check")
     for event in bad:
         execute(database, "UPDATE seats SET status = 'b?' WHERE id = %s", event.seat_ids[0])
     check_soon(
-        lambda: metric(service, "ticket_loop_event_failures_total", loop="watch") >= failed + SOME,
+        lambda: metric(service, "ticket_loop_event_failures_total", loop="feeds") >= failed + SOME,
         True,
         seconds=3,
     )

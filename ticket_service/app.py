@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from flask import Flask
 
-from ticket_service.background import Background
 from ticket_service.blueprints import (
     events,
     health,
@@ -22,14 +21,12 @@ from ticket_service.http.errors import init_errors
 from ticket_service.http.openapi import init_openapi
 from ticket_service.http.parsing import init_requests
 from ticket_service.server.connections import MAX_SOCKETS_SHARE, places
-from ticket_service.sockets.server import Sockets
-from ticket_service.wiring import Services
+from ticket_service.wiring import Instance
 
 
 def create_app(settings: Settings) -> Flask:
     """The application, on a database that stores/schema.py has checked; connects to nothing yet."""
     app = Flask(__name__, static_folder=None)
-    services = app.extensions["ticket_service"] = Services.build(settings)
     init_requests(app)
     init_auth(app, settings)
     init_errors(app)
@@ -38,11 +35,10 @@ def create_app(settings: Settings) -> Flask:
         api.register_blueprint(resource.blueprint)
     app.add_url_rule("/metrics", view_func=metrics)
     http = app.wsgi_app
-    sockets = Sockets(app, services, settings)
-    app.extensions["ticket_service.background"] = Background(services, sockets, settings)
+    instance = app.extensions["ticket_service"] = Instance(app, settings)
     edge = Edge(
         http,
-        sockets,
+        instance.sockets,
         allowed_origins=settings.frontend_urls,
         max_sockets=int(places() * MAX_SOCKETS_SHARE),
         admin_port=settings.admin_port,

@@ -9,10 +9,9 @@ from __future__ import annotations
 import sys
 
 from ticket_service.config import Settings
-from ticket_service.services.audit import Audit
+from ticket_service.services.audit import AUDIT_TIMEOUT_MS, Audit
 from ticket_service.stores.database import Database
 from ticket_service.stores.postgres import Postgres
-from ticket_service.wiring import AUDIT_TIMEOUT_MS
 
 
 def main() -> None:

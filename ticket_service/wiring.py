@@ -1,19 +1,31 @@
-"""The rules. A service gets its stores handed in and knows neither Flask nor a driver."""
+"""Builds every part of an instance, and ties who hears of what. From top to bottom: the service.
+
+What a part calls, it is given when it is built. What calls back, from below upwards, is said in
+`_tie` and nowhere else; what runs by itself, in `_loops`. Nothing connects here: each pool opens
+its connections when they are needed.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from flask import Flask
+
+from ticket_service.background import Background
 from ticket_service.config import Settings
 from ticket_service.realtime.announcer import Announcer
 from ticket_service.realtime.bus import Bus
+from ticket_service.realtime.choices import Choices
+from ticket_service.realtime.feeds import MAX_LOOKS, Feeds
 from ticket_service.realtime.message_limit import BURST, PER_SECOND
 from ticket_service.realtime.presence import PresenceReporter
 from ticket_service.realtime.rooms import MAX_ROOMS, Rooms
+from ticket_service.realtime.seat_feed import SeatFeed
 from ticket_service.realtime.socket_limit import MAX_SOCKETS, SocketLimit
-from ticket_service.realtime.watch import MAX_LOOKS, Watches
+from ticket_service.realtime.stock_feed import StockFeed
+from ticket_service.server.loops import Loop
 from ticket_service.services.admissions import Admissions
-from ticket_service.services.audit import Audit
+from ticket_service.services.audit import AUDIT_TIMEOUT_MS, Audit
 from ticket_service.services.catalogue import Catalogue
 from ticket_service.services.event_seats import EventSeats
 from ticket_service.services.event_status import EventStatus
@@ -26,6 +38,15 @@ from ticket_service.services.seat_holds import SeatHolds
 from ticket_service.services.seat_map import SeatMaps
 from ticket_service.services.ticket_holds import TicketHolds
 from ticket_service.services.waiting_room import WaitingRoom
+from ticket_service.sockets.handlers import (
+    EventHandlers,
+    Messages,
+    QueueHandlers,
+    SeatHandlers,
+)
+from ticket_service.sockets.memberships import Memberships
+from ticket_service.sockets.server import Sockets
+from ticket_service.sockets.sign_in import Restorer, SignIn
 from ticket_service.stores.database import Database
 from ticket_service.stores.documents import Documents
 from ticket_service.stores.event_info import EventInfos
@@ -35,77 +56,69 @@ from ticket_service.stores.person_sockets import PersonSockets
 from ticket_service.stores.postgres import Postgres
 from ticket_service.stores.presence import PresenceCounts
 from ticket_service.stores.redis import Redis
-from ticket_service.stores.sessions import Sessions
+from ticket_service.stores.sessions import SESSION_TTL, Sessions
 from ticket_service.stores.versions import Versions
 from ticket_service.stores.waiting_lines import QueueRules, WaitingLines
-
-AUDIT_TIMEOUT_MS = 20_000
-"""For each rule of the audit, which reads whole tables on a connection of its own."""
 
 READ_CONNECTIONS = 4
 """For what only reads. Most answers are kept, so few are busy; searches get half at most."""
 
-WATCH_CONNECTIONS = MAX_LOOKS + 1
+FEED_CONNECTIONS = MAX_LOOKS + 1
 """For what sockets look at: the loop's readings, and one for those who come meanwhile."""
 
 LOOP_CONNECTIONS = 2 + WORKERS
 """For the loops that write: the expiry, the events' status, and the events that the expiry has set
 aside."""
 
+ADMISSION_INTERVAL = 0.25
+"""Seconds: a free place waits for the next in line so long at most, where a second is promised."""
+
+EXPIRY_INTERVAL = 0.25
+"""Seconds between two looks for holds and sales that end: within a second they are to be over."""
+
+LOOK_INTERVAL = 1.0
+"""Seconds between two looks at what other programs changed, and at whose token has ended."""
+
+RESTART_INTERVAL = 1.0
+"""Seconds before something that should never end is started again."""
+
+SIGNS_PER_STAY = 4
+"""How often the people with open sockets give a sign of life, within the time that one lasts."""
+
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """All services of one instance.
+    """What routes call."""
 
-    Sales, reads, sockets, loops, the audit and the probe have connections to PostgreSQL of their
-    own: none of them can take another's.
-    """
-
-    events: EventInfos
-    event_seats: EventSeats
     catalogue: Catalogue
     seat_maps: SeatMaps
     seat_holds: SeatHolds
     ticket_holds: TicketHolds
     reservations: Reservations
     waiting_room: WaitingRoom
-    admissions: Admissions
-    watches: Watches
-    expiry: Expiry
-    event_status: EventStatus
     payments: Payments
     audit: Audit
     health: Health
-    rooms: Rooms
-    bus: Bus
-    announcer: Announcer
-    presence: PresenceReporter
-    sessions: Sessions
-    socket_limit: SocketLimit
 
-    @classmethod
-    def build(cls, settings: Settings) -> Services:
-        """Connect nothing yet: each pool opens its connections when they are needed."""
+
+class _Stores:
+    """The connections. Sales, reads, sockets, loops, the audit and the probe have connections to
+    PostgreSQL of their own: none of them can take another's."""
+
+    def __init__(self, settings: Settings) -> None:
         database = Database(settings.database_url, settings.db_schema)
-        sales = Postgres(database, "sales", settings.db_pool_size)
-        reads = Postgres(database, "reads", READ_CONNECTIONS)
-        watch = Postgres(database, "watch", WATCH_CONNECTIONS)
-        loops_postgres = Postgres(database, "loops", LOOP_CONNECTIONS)
-        redis = Redis(settings.redis_url)
-        loops_redis = Redis(settings.redis_url, redis.state)
-        guards = Guards(settings.queue_ttl_seconds)
-        versions = Versions(redis)
-        documents = Documents(versions)
-        rules = HoldRules(
-            ttl_seconds=settings.hold_ttl_seconds,
-            max_seats=settings.max_seats_per_reservation,
-            max_tickets=settings.max_tickets_per_reservation,
-            max_live_per_buyer=settings.max_live_tickets_per_buyer,
-        )
-        events = EventInfos(reads)
-        rooms = Rooms()
-        bus = Bus(loops_redis)
-        announcer = Announcer(bus, rooms, aliases=settings.socket_aliases)
+        self.sales = Postgres(database, "sales", settings.db_pool_size)
+        self.reads = Postgres(database, "reads", READ_CONNECTIONS)
+        self.feeds = Postgres(database, "feeds", FEED_CONNECTIONS)
+        self.loops = Postgres(database, "loops", LOOP_CONNECTIONS)
+        self.audit = Postgres(database, "audit", 1, AUDIT_TIMEOUT_MS)
+        # A sale that keeps every connection busy is no reason to be taken out of the load balancer.
+        self.probe = Postgres(database, "probe", 1)
+        self.redis = Redis(settings.redis_url)
+        self.loops_redis = Redis(settings.redis_url, self.redis.state)
+        self.versions = Versions(self.redis)
+        self.locks = SeatLocks(self.redis)
+        self.event_infos = EventInfos(self.reads)
         queue_rules = QueueRules(
             threshold=settings.queue_threshold,
             ttl_seconds=settings.queue_ttl_seconds,
@@ -113,44 +126,174 @@ class Services:
             max_stay_seconds=settings.queue_max_stay_seconds,
             update_seconds=settings.update_seconds,
         )
-        admissions = Admissions(
-            WaitingLines(loops_redis, queue_rules, guards), rooms, announcer, bus
+        guards = Guards(settings.queue_ttl_seconds)
+        self.lines = WaitingLines(self.redis, queue_rules, guards)
+        self.loops_lines = WaitingLines(self.loops_redis, queue_rules, guards)
+        self.sessions = Sessions(self.redis, MAX_ROOMS, BURST, PER_SECOND)
+
+
+class _Realtime:
+    """What browsers are told."""
+
+    def __init__(self, settings: Settings, stores: _Stores) -> None:
+        self.rooms = Rooms()
+        self.bus = Bus(stores.loops_redis)
+        self.announcer = Announcer(
+            self.bus, self.rooms, Choices(self.rooms), aliases=settings.socket_aliases
         )
-        locks = SeatLocks(redis)
+        self.seats = SeatFeed(
+            stores.feeds, stores.loops_redis, self.bus, self.rooms, self.announcer
+        )
+        self.stock = StockFeed(
+            stores.feeds, self.rooms, self.announcer, update_seconds=settings.update_seconds
+        )
+        self.feeds = Feeds(self.rooms, self.seats, self.stock)
+        counts = PresenceCounts(stores.loops_redis, settings.update_seconds)
+        self.presence = PresenceReporter(counts, self.rooms, self.announcer)
+        person_sockets = PersonSockets(stores.redis, MAX_SOCKETS)
+        self.socket_limit = SocketLimit(person_sockets, self.rooms)
+
+
+class _Rules:
+    """Every service: those that routes call, and those that work by themselves."""
+
+    def __init__(self, settings: Settings, stores: _Stores, realtime: _Realtime) -> None:
+        announcer, loops_versions = realtime.announcer, Versions(stores.loops_redis)
+        self.admissions = Admissions(stores.loops_lines, realtime.rooms, announcer)
+        self.expiry = Expiry(stores.loops, loops_versions, self.admissions, announcer)
+        self.event_status = EventStatus(stores.loops, loops_versions, announcer)
+        self.event_seats = EventSeats(stores.feeds, max_chosen=settings.max_seats_per_reservation)
         waiting_room = WaitingRoom(
-            events,
-            WaitingLines(redis, queue_rules, guards),
-            locks,
+            stores.event_infos,
+            stores.lines,
+            stores.locks,
             announcer,
-            admissions,
+            expect=self.admissions.expect,
             sell_without=settings.sell_without_waiting_room,
         )
-        return cls(
-            events=events,
-            event_seats=EventSeats(watch, max_chosen=settings.max_seats_per_reservation),
+        rules = HoldRules(
+            ttl_seconds=settings.hold_ttl_seconds,
+            max_seats=settings.max_seats_per_reservation,
+            max_tickets=settings.max_tickets_per_reservation,
+            max_live_per_buyer=settings.max_live_tickets_per_buyer,
+        )
+        sales, reads, versions = stores.sales, stores.reads, stores.versions
+        documents = Documents(versions)
+        self.services = Services(
             catalogue=Catalogue(reads, documents),
             seat_maps=SeatMaps(reads, documents),
-            seat_holds=SeatHolds(sales, waiting_room, locks, announcer, rules),
+            seat_holds=SeatHolds(sales, waiting_room, stores.locks, announcer, rules),
             ticket_holds=TicketHolds(sales, waiting_room, versions, announcer, rules),
             reservations=Reservations(sales, reads, versions, announcer),
             waiting_room=waiting_room,
-            admissions=admissions,
-            watches=Watches(
-                watch, loops_redis, bus, rooms, announcer, update_seconds=settings.update_seconds
-            ),
-            expiry=Expiry(loops_postgres, Versions(loops_redis), admissions, announcer),
-            event_status=EventStatus(loops_postgres, Versions(loops_redis), announcer),
-            payments=Payments(sales, versions, admissions, announcer),
-            audit=Audit(Postgres(database, "audit", 1, AUDIT_TIMEOUT_MS)),
-            rooms=rooms,
-            bus=bus,
-            announcer=announcer,
-            presence=PresenceReporter(
-                PresenceCounts(loops_redis, settings.update_seconds), rooms, announcer
-            ),
-            sessions=Sessions(redis, MAX_ROOMS, BURST, PER_SECOND),
-            socket_limit=SocketLimit(PersonSockets(redis, MAX_SOCKETS), rooms),
-            # A sale that keeps every connection busy is no reason to be taken out of the load
-            # balancer.
-            health=Health(Postgres(database, "probe", 1), redis),
+            payments=Payments(sales, versions, self.admissions, announcer),
+            audit=Audit(stores.audit),
+            health=Health(stores.probe, stores.redis),
         )
+
+
+class _SocketHandlers:
+    """What is done with what browsers send."""
+
+    def __init__(
+        self, settings: Settings, stores: _Stores, realtime: _Realtime, rules: _Rules
+    ) -> None:
+        rooms, event_infos = realtime.rooms, stores.event_infos
+        waiting_room = rules.services.waiting_room
+        self.memberships = memberships = Memberships(rooms, stores.sessions)
+        restorer = Restorer(
+            rooms,
+            memberships,
+            event_infos,
+            waiting_room,
+            realtime.presence,
+            realtime.seats,
+            realtime.stock,
+        )
+        self.sign_in = SignIn(rooms, realtime.socket_limit, stores.sessions, memberships, restorer)
+        self.messages = Messages(
+            rooms,
+            EventHandlers(memberships, event_infos, realtime.presence, realtime.stock),
+            QueueHandlers(rooms, memberships, event_infos, waiting_room),
+            SeatHandlers(
+                rooms,
+                memberships,
+                event_infos,
+                rules.event_seats,
+                realtime.seats,
+                realtime.announcer,
+                secret=settings.jwt_key,
+            ),
+        )
+
+
+class Instance:
+    """One instance of the service."""
+
+    def __init__(self, app: Flask, settings: Settings) -> None:
+        """`app`: the application that answers what is not a socket's."""
+        stores = _Stores(settings)
+        realtime = _Realtime(settings, stores)
+        rules = _Rules(settings, stores, realtime)
+        handlers = _SocketHandlers(settings, stores, realtime, rules)
+        self.services = rules.services
+        self.sockets = Sockets(app, realtime.rooms, settings)
+        _tie(realtime, rules, handlers, self.sockets)
+        self.background = Background(
+            _bus_loops(realtime.bus),
+            _loops(settings, realtime, rules, self.sockets, handlers.memberships),
+            self.sockets,
+            self.services.health,
+            drain_seconds=settings.drain_seconds,
+        )
+
+
+def _tie(realtime: _Realtime, rules: _Rules, handlers: _SocketHandlers, sockets: Sockets) -> None:
+    """Who hears of what: every call that goes upwards."""
+    bus, announcer = realtime.bus, realtime.announcer
+    # What instances tell each other.
+    bus.on("tell", announcer.heard)
+    bus.on("admitted", announcer.heard_of_admissions)
+    bus.on("seats", realtime.seats.heard)
+    bus.on("version", realtime.seats.heard_version)
+    bus.on("stock", realtime.stock.heard)
+    # After a time in which messages may have been lost.
+    bus.on_return = [realtime.seats.read_again, rules.admissions.note_missed]
+    # The last seat of an event was sold, or one came back.
+    announcer.on_change = [rules.event_status.touch]
+    # What browsers send.
+    sockets.on("connect", handlers.sign_in.connect)
+    sockets.on("disconnect", handlers.sign_in.disconnect)
+    for name, handler in handlers.messages.handlers.items():
+        sockets.on(name, handler)
+
+
+def _bus_loops(bus: Bus) -> list[Loop]:
+    """They end with the process."""
+    return [
+        Loop("bus-send", bus.send_forever, RESTART_INTERVAL, endless=True),
+        Loop("bus-listen", bus.listen_forever, RESTART_INTERVAL, endless=True),
+    ]
+
+
+def _loops(
+    settings: Settings,
+    realtime: _Realtime,
+    rules: _Rules,
+    sockets: Sockets,
+    memberships: Memberships,
+) -> list[Loop]:
+    """What runs again and again: name, work, seconds between two runs."""
+    admissions = rules.admissions
+    shortest_stay = min(settings.queue_ttl_seconds, settings.queue_no_show_seconds)
+    return [
+        Loop("admission", admissions.admit, ADMISSION_INTERVAL),
+        Loop("places", admissions.keep_places, shortest_stay / SIGNS_PER_STAY),
+        Loop("expiry", rules.expiry.end_holds, EXPIRY_INTERVAL),
+        Loop("event-status", rules.event_status.move, EXPIRY_INTERVAL),
+        Loop("feeds", realtime.feeds.look, LOOK_INTERVAL),
+        Loop("presence", realtime.presence.report, settings.update_seconds),
+        Loop("connections", realtime.socket_limit.report, LOOK_INTERVAL),
+        Loop("sockets", sockets.close_unwelcome, LOOK_INTERVAL),
+        Loop("sessions", memberships.remember_all, SESSION_TTL / SIGNS_PER_STAY),
+    ]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from flask import current_app
 
-from ticket_service.wiring import Services
+from ticket_service.wiring import Instance, Services
 
 
 def services() -> Services:
     """The services of this application."""
-    built: Services = current_app.extensions["ticket_service"]
-    return built
+    instance: Instance = current_app.extensions["ticket_service"]
+    return instance.services

@@ -18,23 +18,21 @@ from ticket_service.realtime.rooms import Rooms
 class Announcer:
     """What is said, and to whom."""
 
-    def __init__(self, bus: Bus, rooms: Rooms, *, aliases: bool) -> None:
+    def __init__(self, bus: Bus, rooms: Rooms, choices: Choices, *, aliases: bool) -> None:
         self._bus = bus
         self._rooms = rooms
-        self._choices = Choices(rooms)
+        self._choices = choices
         self._aliases = aliases
         self.on_change: list[Callable[[str], None]] = []
         """Called with the id of each event whose seats or stock this instance sees changed."""
-        bus.on("tell", self._heard)
-        bus.on("admitted", self._admitted)
 
     def seats_changed(self, event_id: str, seat_ids: Iterable[str], status: str) -> None:
-        """Seats have this status now (realtime/watch.py tells those who look at them)."""
+        """Seats have this status now (realtime/seat_feed.py tells those who look at them)."""
         self._changed(event_id)
         self._bus.publish("seats", eventId=event_id, seats=dict.fromkeys(seat_ids, status))
 
     def stock_changed(self, event_id: str) -> None:
-        """The stock of an event is another now (realtime/watch.py reads it)."""
+        """The stock of an event is another now (realtime/stock_feed.py reads it)."""
         self._changed(event_id)
         self._bus.publish("stock", eventId=event_id)
 
@@ -92,14 +90,15 @@ class Announcer:
     def _tell(self, told: RoomEvent, *, skip: str | None = None) -> None:
         self._bus.publish("tell", name=told.name, room=told.room, payload=told.payload, skip=skip)
 
-    def _heard(self, message: dict[str, Any]) -> None:
+    def heard(self, message: dict[str, Any]) -> None:
+        """Take a message `tell` of the bus: tell those of this instance."""
         told = RoomEvent(message["name"], message["room"], message["payload"])
         if told.name == SEAT_UPDATE:
             self._choices.tell(told, message["skip"])
         elif self._rooms.occupied(told.room):
             self.here(told, skip=message["skip"])
 
-    def _admitted(self, message: dict[str, Any]) -> None:
-        """Those of the admitted who have a socket here."""
+    def heard_of_admissions(self, message: dict[str, Any]) -> None:
+        """Take a message `admitted` of the bus: tell those of them who have a socket here."""
         for user_id in message["userIds"]:
             self.entry_allowed(message["eventId"], user_id)

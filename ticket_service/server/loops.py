@@ -29,10 +29,11 @@ class Loop:
         self,
         name: str,
         work: Callable[[], int | None],
-        interval: Callable[[], float],
+        interval: float,
         *,
         endless: bool = False,
     ) -> None:
+        """`interval`: seconds between two runs; `endless`: the work is never to end by itself."""
         self.name = name
         self._work = work
         self._interval = interval
@@ -50,8 +51,8 @@ class Loop:
         """Work and rest, whatever happens, until the greenlet is killed."""
         while True:
             self._once()
-            rest = self._interval() * 2**self._failures_in_a_row
-            gevent.sleep(min(rest, max(MAX_PAUSE, self._interval())))
+            rest = self._interval * 2**self._failures_in_a_row
+            gevent.sleep(min(rest, max(MAX_PAUSE, self._interval)))
 
     @property
     def lag(self) -> float | None:
@@ -62,7 +63,7 @@ class Loop:
     @property
     def late(self) -> bool:
         """Whether it is longer ago than two rests and a few seconds."""
-        return self.lag is not None and self.lag > 2 * self._interval() + MAX_LAG
+        return self.lag is not None and self.lag > 2 * self._interval + MAX_LAG
 
     def details(self) -> dict[str, Any]:
         """The last run, for people who look."""

@@ -14,7 +14,6 @@ from itertools import islice
 
 from ticket_service.realtime import events
 from ticket_service.realtime.announcer import Announcer
-from ticket_service.realtime.bus import Bus
 from ticket_service.realtime.rooms import Rooms
 from ticket_service.stores.each_event import for_each_event
 from ticket_service.stores.redis import RedisUnavailable
@@ -29,17 +28,20 @@ log = logging.getLogger(__name__)
 class Admissions:
     """The admissions of this instance."""
 
-    def __init__(self, lines: WaitingLines, rooms: Rooms, announcer: Announcer, bus: Bus) -> None:
+    def __init__(self, lines: WaitingLines, rooms: Rooms, announcer: Announcer) -> None:
         self._lines = lines
         self._rooms = rooms
         self._announcer = announcer
         self._looked_after: set[str] = set()
         self._missed = False
-        bus.on_return.append(self._may_have_missed)
 
     def expect(self, event_id: str) -> None:
         """Look after this event: somebody waits for it."""
         self._looked_after.add(event_id)
+
+    def note_missed(self) -> None:
+        """Messages may have been lost: tell everyone again who is inside and does not know it."""
+        self._missed = True
 
     def admit(self) -> None:
         """Let everyone in for whom there is room. To be called a few times a second.
@@ -80,9 +82,6 @@ class Admissions:
             self._lines.end(event_id, user_ids)
         except RedisUnavailable:
             log.warning("stays not ended", extra={"event_id": event_id})
-
-    def _may_have_missed(self) -> None:
-        self._missed = True
 
     def _admit_some(self, event_id: str) -> bool:
         """Admit one batch; whether there is more to do at once."""

@@ -11,6 +11,9 @@ from typing import Any
 from ticket_service import metrics
 from ticket_service.stores.postgres import Postgres, SqlScript
 
+AUDIT_TIMEOUT_MS = 20_000
+"""For each rule, which reads whole tables: on a connection of its own."""
+
 GRACE_SECONDS = 5
 """For so long a hold may stand after its end."""
 

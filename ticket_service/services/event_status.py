@@ -104,7 +104,10 @@ class EventStatus:
         self._failed: TTLCache[str, None] = TTLCache(10_000, FAILED_SECONDS)
         self._sweep_at = 0.0
         self._next_at = 0.0
-        announcer.on_change.append(lambda event_id: self._touched.add(event_id))
+
+    def touch(self, event_id: str) -> None:
+        """Look at this event in the next round: its seats or its stock changed."""
+        self._touched.add(event_id)
 
     def move(self) -> int:
         """Move the events whose time has come, or of which the last thing was sold or came back;

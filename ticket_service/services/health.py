@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from ticket_service.errors import ServiceUnavailable
-from ticket_service.server.loops import Loop
 from ticket_service.stores import keys
 from ticket_service.stores.postgres import Postgres
 from ticket_service.stores.redis import Redis
+
+
+class Loop(Protocol):
+    """What health asks of a loop."""
+
+    def details(self) -> dict[str, Any]:
+        """How it goes, for people who look."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +37,7 @@ class Health:
     def __init__(self, postgres: Postgres, redis: Redis) -> None:
         self._postgres = postgres
         self._redis = redis
-        self.loops: list[Loop] = []
+        self.loops: Sequence[Loop] = ()
         self.stopping = False
         """Set when the instance is told to stop: it is to get no new connections."""
 

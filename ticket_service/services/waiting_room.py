@@ -9,7 +9,7 @@ line when it was last heard of (stores/redis_state.py, stores/guards.py).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any
@@ -20,7 +20,6 @@ from ticket_service import metrics
 from ticket_service.errors import QueueAway, QueueRequired, QueueUnavailable, SeatLocked
 from ticket_service.realtime import events
 from ticket_service.realtime.announcer import Announcer
-from ticket_service.services.admissions import Admissions
 from ticket_service.stores.event_info import EventInfos
 from ticket_service.stores.locks import LOCK_TTL_MS, SeatLocks
 from ticket_service.stores.redis import RedisFailed, RedisUnavailable
@@ -40,16 +39,18 @@ class WaitingRoom:
         lines: WaitingLines,
         locks: SeatLocks,
         announcer: Announcer,
-        admissions: Admissions,
         *,
+        expect: Callable[[str], None],
         sell_without: bool,
     ) -> None:
+        """`expect`: told of each event that somebody waits for. `sell_without`: whether people may
+        buy while Redis is away."""
         self._events = events
         self._lines = lines
         self._locks = locks
         self._announcer = announcer
         self._sell_without = sell_without
-        self._admissions = admissions
+        self._expect = expect
 
     def check(self, user_id: str, event_id: str) -> dict[str, Any]:
         """Come in, or take a place in the line, or keep the one that one has."""
@@ -57,7 +58,7 @@ class WaitingRoom:
         with self._redis():
             place = self._lines.enter(event_id, user_id)
         if place.status == "queued":
-            self._admissions.expect(event_id)
+            self._expect(event_id)
         return _shown(place) | {"eventInfo": {"title": info.title, "artist": info.artist}}
 
     def status(self, user_id: str, event_id: str) -> dict[str, Any]:
@@ -132,7 +133,7 @@ class WaitingRoom:
         with self._redis():
             place = self._lines.show(event_id, user_id)
         if place.status == "queued":
-            self._admissions.expect(event_id)
+            self._expect(event_id)
         return place
 
     @contextmanager

@@ -19,10 +19,8 @@ from ticket_service.http.responses import Answer, Environ, error_body
 from ticket_service.messages import preferred_language, sentence
 from ticket_service.realtime.budgets import SIGNED_IN
 from ticket_service.realtime.engine import EngineSocket
-from ticket_service.realtime.rooms import NAMESPACE
+from ticket_service.realtime.rooms import NAMESPACE, Rooms
 from ticket_service.sockets.guard import Json, guard, is_allowed, quiet_logger
-from ticket_service.sockets.handlers import Handlers
-from ticket_service.wiring import Services
 
 LATECOMERS_INTERVAL = 0.1
 """Seconds."""
@@ -34,11 +32,11 @@ LOGIN_TIMEOUT = 10.0
 class Sockets:
     """The Socket.IO server, which answers before Flask does: a WSGI application."""
 
-    def __init__(self, app: Flask, services: Services, settings: Settings) -> None:
-        socketio = SocketIO(
+    def __init__(self, app: Flask, rooms: Rooms, settings: Settings) -> None:
+        self._socketio = SocketIO(
             app,
             async_mode="gevent",
-            client_manager=services.rooms,
+            client_manager=rooms,
             cors_allowed_origins=partial(  # type: ignore[arg-type] # the stubs know no functions
                 is_allowed, settings.frontend_urls
             ),
@@ -50,16 +48,16 @@ class Sockets:
             max_http_buffer_size=SIGNED_IN.max_message,
         )
         self._app = app
-        self._rooms = services.rooms
-        self._engine = services.rooms.server.eio
+        self._rooms = rooms
+        self._engine = rooms.server.eio
         engineio.socket.Socket = EngineSocket  # the engine makes one for each client
-        guard(services.rooms.server)
+        guard(rooms.server)
         self._silent: dict[str, float] = {}
         self._drain_seconds = settings.drain_seconds
-        handlers = Handlers(services, settings.jwt_key)
-        self.remember_all = handlers.remember_all
-        for name, handler in handlers.by_name().items():
-            socketio.on_event(name, handler)
+
+    def on(self, name: str, handler: Callable[..., Any]) -> None:
+        """Have what clients send under this name handled; `connect` and `disconnect` as well."""
+        self._socketio.on_event(name, handler)
 
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
         """Answer one request, as WSGI has it.

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
+import gevent
 from gevent.pool import Pool
 
 from ticket_service import metrics
@@ -53,3 +54,16 @@ def for_each_event(
     if away:
         log.warning("events left for the next round", extra={"loop": loop, "events": len(away)})
     return done
+
+
+def read_soon(read: Callable[[str], object], event_id: str) -> None:
+    """Read something of an event in a greenlet of its own; where that fails, the next round of a
+    loop makes up for it."""
+
+    def attempt() -> None:
+        try:
+            read(event_id)
+        except ServiceUnavailable:
+            log.warning("not read until the next look", extra={"event_id": event_id})
+
+    gevent.spawn(attempt)

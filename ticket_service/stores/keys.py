@@ -39,9 +39,9 @@ def presence(event_id: str) -> list[str]:
     return [f"ticket:{{{event_id}}}:presence:{part}" for part in parts]
 
 
-def watch(event_id: str) -> str:
-    """Whoever holds this looks, this second, at what other programs changed of the event."""
-    return f"ticket:{{{event_id}}}:watch"
+def seat_reading(event_id: str) -> str:
+    """The instance that reads, this second, what other programs changed of the event's seats."""
+    return f"ticket:{{{event_id}}}:seat-reading"
 
 
 def session(user_id: str) -> list[str]:

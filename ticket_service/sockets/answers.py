@@ -1,0 +1,34 @@
+"""What belongs to one message of a socket: whose it is, its language, and how it is refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import request
+
+from ticket_service.errors import ServiceError
+from ticket_service.messages import Language, preferred_language, sentence
+
+
+def current_sid() -> str:
+    """The id of the socket whose message is being handled."""
+    sid: str = request.sid  # type: ignore[attr-defined] # Flask-SocketIO sets it
+    return sid
+
+
+def current_language() -> Language:
+    """The language that the browser preferred when it connected."""
+    return preferred_language(request.headers.get("Accept-Language", ""))
+
+
+def refusal(error: ServiceError) -> dict[str, Any]:
+    """A refused message, as it is acknowledged (docs/contract.md)."""
+    text = sentence(error.message or error.code, current_language(), **error.values)
+    problem = {"success": False, "error": text, "message": text, "code": error.code}
+    return problem | ({"details": error.details} if error.details else {})
+
+
+def failure() -> dict[str, Any]:
+    """The acknowledgement of a message on which we failed."""
+    text = sentence("INTERNAL_ERROR", current_language())
+    return {"success": False, "error": text, "message": text, "code": "INTERNAL_ERROR"}
