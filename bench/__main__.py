@@ -80,8 +80,7 @@ def run(seconds: float, rounds: int, people: int) -> int:
                 content.ticket_type.event_id,
                 secret,
                 seconds,
-                [lambda: measure(yardstick.port, iter(YARDSTICK.requests()), seconds).rate]
-                * rounds,
+                [lambda: constant(yardstick, seconds)] * rounds,
             )
         redis = stack.enter_context(Redis.from_url(stores.redis_url, decode_responses=True))
         queued = stack.enter_context(lines(redis, content, people))
@@ -97,6 +96,11 @@ def run(seconds: float, rounds: int, people: int) -> int:
     print(*report.table(results), *room.remarks(), ended.remark(), sep="\n")
     print(*report.remarks(results, queued), sep="\n")
     return int(report.faults(results) > 0)
+
+
+def constant(yardstick: Server, seconds: float) -> float:
+    """Requests a second that a view answers which returns a constant."""
+    return measure(yardstick.port, iter(YARDSTICK.requests()), seconds).rate
 
 
 @dataclass(frozen=True)

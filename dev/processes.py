@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 import psutil
 
@@ -45,27 +46,36 @@ def running(
     process = None
     with ExitStack() as stack:
         output = stack.enter_context(log.open("ab")) if log else None
-        uid, gid = user or (None, None)
         try:
             with _signals_held():
-                process = psutil.Popen(
-                    [str(part) for part in command],
-                    cwd=ROOT,
-                    env=env,
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=output,
-                    user=uid,
-                    group=gid,
-                    extra_groups=[] if user else None,
-                    start_new_session=True,
-                )
+                process = _start(command, output, env, user)
                 pid_file.write_text(f"{process.pid} {process.create_time()}")
             yield process
         finally:
             if process is not None:
                 end(process, stop_signal)
                 pid_file.unlink(missing_ok=True)
+
+
+def _start(
+    command: Sequence[str | Path],
+    output: BinaryIO | None,
+    env: Mapping[str, str] | None,
+    user: tuple[int, int] | None,
+) -> psutil.Popen:
+    uid, gid = user or (None, None)
+    return psutil.Popen(
+        [str(part) for part in command],
+        cwd=ROOT,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=output,
+        user=uid,
+        group=gid,
+        extra_groups=[] if user else None,
+        start_new_session=True,
+    )
 
 
 def end(process: psutil.Process, stop_signal: signal.Signals = signal.SIGTERM) -> None:

@@ -77,7 +77,7 @@ def _read(env: Env) -> Settings:
         database_url=env.str("DATABASE_URL", "", validate=Regexp(r"^(postgres(ql)?://|\Z)"))
         or _database_url(env),
         db_schema=env.str("DB_SCHEMA", "public", validate=Regexp(r"^[a-z_][a-z0-9_]{0,62}\Z")),
-        db_pool_size=env.int("DB_POOL_SIZE", 8, validate=Range(min=1, max=100)),
+        db_pool_size=_whole(env, "DB_POOL_SIZE", 8, 1, 100),
         run_migrations=env.bool("RUN_MIGRATIONS", True),
         redis_url=env.str("REDIS_URL", "", validate=Regexp(r"^((rediss?|unix)://|\Z)"))
         or _redis_url(env),
@@ -85,24 +85,14 @@ def _read(env: Env) -> Settings:
         jwt_key=_jwt_key(env, algorithm, strict=production == "production"),
         service_token=_service_token(env, strict=production == "production"),
         frontend_urls=_frontend_urls(env),
-        hold_ttl_seconds=env.int("HOLD_TTL_SECONDS", 300, validate=Range(min=1, max=86_400)),
-        max_seats_per_reservation=env.int(
-            "MAX_SEATS_PER_RESERVATION", 4, validate=Range(min=1, max=100)
-        ),
-        max_tickets_per_reservation=env.int(
-            "MAX_TICKETS_PER_RESERVATION", 10, validate=Range(min=1, max=1000)
-        ),
-        max_live_tickets_per_buyer=env.int(
-            "MAX_LIVE_TICKETS_PER_BUYER", 10, validate=Range(min=1, max=1_000_000)
-        ),
+        hold_ttl_seconds=_whole(env, "HOLD_TTL_SECONDS", 300, 1, 86_400),
+        max_seats_per_reservation=_whole(env, "MAX_SEATS_PER_RESERVATION", 4, 1, 100),
+        max_tickets_per_reservation=_whole(env, "MAX_TICKETS_PER_RESERVATION", 10, 1, 1000),
+        max_live_tickets_per_buyer=_whole(env, "MAX_LIVE_TICKETS_PER_BUYER", 10, 1, 1_000_000),
         queue_threshold=env.int("QUEUE_THRESHOLD", 1000, validate=THRESHOLDS),
-        queue_ttl_seconds=env.int("QUEUE_TTL_SECONDS", 300, validate=Range(min=1, max=86_400)),
-        queue_no_show_seconds=env.int(
-            "QUEUE_NO_SHOW_SECONDS", 60, validate=Range(min=1, max=86_400)
-        ),
-        queue_max_stay_seconds=env.int(
-            "QUEUE_MAX_STAY_SECONDS", 900, validate=Range(min=1, max=86_400)
-        ),
+        queue_ttl_seconds=_whole(env, "QUEUE_TTL_SECONDS", 300, 1, 86_400),
+        queue_no_show_seconds=_whole(env, "QUEUE_NO_SHOW_SECONDS", 60, 1, 86_400),
+        queue_max_stay_seconds=_whole(env, "QUEUE_MAX_STAY_SECONDS", 900, 1, 86_400),
         update_seconds=env.float("UPDATE_SECONDS", 1.0, validate=Range(min=0.1, max=60)),
         socket_aliases=env.bool("SOCKET_ALIASES", True),
         drain_seconds=env.float("DRAIN_SECONDS", 3.0, validate=Range(min=0, max=10)),
@@ -111,6 +101,11 @@ def _read(env: Env) -> Settings:
             "LOG_LEVEL", "INFO", validate=OneOf(["DEBUG", "INFO", "WARNING", "ERROR"])
         ),
     )
+
+
+def _whole(env: Env, name: str, default: int, least: int, most: int) -> int:
+    number: int = env.int(name, default, validate=Range(min=least, max=most))
+    return number
 
 
 def _frontend_urls(env: Env) -> tuple[str, ...]:
