@@ -134,7 +134,7 @@ def _hold_ticket(ticket_type: Item, jwt_secret: str) -> bytes:
 
 
 def _new_buyer(jwt_secret: str) -> str:
-    """His token."""
+    """Their token."""
     return make_token(str(uuid.uuid4()), "user", jwt_secret)
 
 

@@ -1,4 +1,4 @@
-"""A paced seller beside the readers, and proof that they see what he sold."""
+"""A paced seller beside the readers, and proof that they see what was sold."""
 
 from __future__ import annotations
 

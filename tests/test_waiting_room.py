@@ -602,7 +602,7 @@ def test_the_longest_wait_is_that_of_the_first_in_line(service, room, redis):
     *_, third, fourth = arrive(service, room, 4)
     assert overview(service, room)["longestWait"] == 0
     waiting = keys.waiting_room(room)[0]
-    redis.zincrby(waiting, -90_000_000, third.id)  # he has been here for 90 seconds
+    redis.zincrby(waiting, -90_000_000, third.id)  # they have been here for 90 seconds
     redis.zincrby(waiting, -50_000_000, fourth.id)
     assert overview(service, room)["longestWait"] in (90, 91)
     third.leave()

@@ -65,7 +65,7 @@ class Crowd:
         self._lock = threading.Lock()
 
     def come_and_go(self, *, kill: bool) -> None:
-        """All enter; each leaves two seconds after he came in; until nobody is left."""
+        """All enter; each leaves two seconds after they came in; until nobody is left."""
         doomed = self.living[-1] if kill else None
         watchers = [self._listen, self._sample, *[self._leave] * 8]
         with (

@@ -1,7 +1,7 @@
 """The waiting room's scripts beside a simple model: anything, in any order, on a real Redis.
 
-Time is not faked: where somebody's time runs out or passes, his score in Redis is moved into the
-past, as if he had come sooner.
+Time is not faked: where somebody's time runs out or passes, their score in Redis is moved into the
+past, as if they had come sooner.
 """
 
 import json
@@ -280,7 +280,7 @@ class Line(RuleBasedStateMachine):
         self.told.discard(user)
 
     def sign(self, user: str) -> bool:
-        """A sign of life; whether he has a place."""
+        """A sign of life; whether they have a place."""
         for where in (self.waiting, self.inside):
             if user in where:
                 where[user] = STAY

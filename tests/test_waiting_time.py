@@ -30,7 +30,7 @@ ADMISSION_INTERVAL = 0.1
 
 
 class Wait(NamedTuple):
-    """One person's: what he was told on entering, and what it was."""
+    """One person's: what they were told on entering, and what it was."""
 
     estimate: int
     true: float
@@ -138,7 +138,7 @@ def test_before_there_is_a_pace_everyone_is_taken_to_stay_his_time(
 def test_who_is_about_to_come_in_waits_a_second(
     start_lines: Callable[..., WaitingLines], redis: Redis
 ):
-    """There is room for him already; never zero, which means that nobody waits."""
+    """There is room for them already; never zero, which means that nobody waits."""
     lines, event_id = start_lines(5), str(uuid4())
     lines.control(event_id, paused=True)
     places = [lines.enter(event_id, str(uuid4())) for _ in range(6)]

@@ -114,7 +114,7 @@ class LimitExceeded(ServiceError):
 
 
 class QueueRequired(ServiceError):
-    """The buyer is not inside the waiting room; `details` say where he stands."""
+    """The buyer is not inside the waiting room; `details` say where they stand."""
 
     code = "QUEUE_REQUIRED"
 

@@ -12,7 +12,7 @@
 --
 -- Atomic because the last free place inside must not be given away twice, and because two requests
 -- with overlapping seats must not each end up with a half. A lock that the same owner has already
--- is his: the repeat of a request goes through to the database.
+-- is theirs: the repeat of a request goes through to the database.
 
 local FIRST_LOCK = 6
 

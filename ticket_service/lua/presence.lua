@@ -1,6 +1,6 @@
 -- Say who came to look at an event and who went, and count those who are there.
 --
--- KEYS[1]  people     hash: user → on how many instances he is
+-- KEYS[1]  people     hash: user → on how many instances they are
 -- KEYS[2]  instances  sorted set: instance → when it last called (ms)
 -- KEYS[3]  told       hash: the count that was last told, and when
 -- KEYS[4]  at:        what the names of the sets of users at one instance begin with; all of one
@@ -9,7 +9,7 @@
 -- ARGV[2]  time after which an instance that did not call is taken for dead, ms
 -- ARGV[3]  shortest time between two tellings, ms
 -- ARGV[4]  '1' when the arrivals are all who are there
--- ARGV[5]  '1' when someone joined who waits to be told, even if he counts already
+-- ARGV[5]  '1' when someone joined who waits to be told, even if they count already
 -- ARGV[6]  how many arrivals there are
 -- ARGV[7..]  users who arrived, then users who went
 -- Returns  {people, 1 if the count is to be told}, or {-1, 0} when this instance was taken for dead,

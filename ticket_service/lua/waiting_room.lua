@@ -106,7 +106,7 @@ local function renew(user)
     return nil
 end
 
--- Let someone in who has no place, if nobody waits and there is room; whether he is in.
+-- Let someone in who has no place, if nobody waits and there is room; whether they are in.
 local function let_in(user)
     if paused or redis.call('ZCARD', WAITING) > 0 or redis.call('ZCARD', INSIDE) >= threshold then
         return false

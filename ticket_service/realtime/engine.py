@@ -2,7 +2,7 @@
 
 engineio has three: one that reads, one that waits for something to write, and one that waits for
 the time of the next ping. A greenlet that waits costs several kilobytes. Our WebSocket never makes
-a sender wait, so whoever has something to say says it himself, and a timer waits for the ping.
+a sender wait, so whoever has something to say sends it at once, and a timer waits for the ping.
 """
 
 from __future__ import annotations

@@ -91,7 +91,7 @@ def seat_changed(event_id: str, seat_id: str, status: str) -> RoomEvent:
 
 
 def seat_update(event_id: str, holder: str, chosen: list[str]) -> RoomEvent:
-    """What someone has chosen and not yet taken; `holder` stands for him in this event."""
+    """What someone has chosen and not yet taken; `holder` stands for them in this event."""
     payload = {"eventId": event_id, "holder": holder, "seats": chosen}
     return RoomEvent(SEAT_UPDATE, seats(event_id), payload)
 

@@ -162,7 +162,7 @@ class Rooms(Manager):  # type: ignore[misc] # python-socketio has no types
         return {client.user_id for client in self._clients_in(room)}
 
     def note_entry(self, user_id: str, event_id: str) -> bool:
-        """Remember that this person's sockets learn now that he may enter; False where there are
+        """Remember that this person's sockets learn now that they may enter; False where there are
         none, or they learned it just now."""
         now, new = time.monotonic(), False
         for client in self._clients_in(person(user_id)):
@@ -171,7 +171,7 @@ class Rooms(Manager):  # type: ignore[misc] # python-socketio has no types
         return new
 
     def knows_of_entry(self, user_id: str, event_id: str) -> bool:
-        """Whether this person's sockets learned, ever, that he may enter."""
+        """Whether this person's sockets learned, ever, that they may enter."""
         return any(event_id in client.entries for client in self._clients_in(person(user_id)))
 
     def forget_entry(self, user_id: str, event_id: str, before: float) -> list[str]:

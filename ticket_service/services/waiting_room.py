@@ -62,7 +62,7 @@ class WaitingRoom:
         return _shown(place) | {"eventInfo": {"title": info.title, "artist": info.artist}}
 
     def status(self, user_id: str, event_id: str) -> dict[str, Any]:
-        """Where the user stands; a sign of life, like everything that he does here."""
+        """Where the user stands; a sign of life, like everything that they do here."""
         return _shown(self._show(user_id, event_id))
 
     def heartbeat(self, user_id: str, event_id: str) -> dict[str, Any]:
@@ -71,7 +71,7 @@ class WaitingRoom:
         return {"status": place.status, "queued": place.status == "queued"}
 
     def leave(self, user_id: str, event_id: str) -> None:
-        """Give the user's place up, inside or in the line; harmless where he has none."""
+        """Give the user's place up, inside or in the line; harmless where they have none."""
         self._events.read(event_id)
         with self._redis():
             self._lines.leave(event_id, user_id)

@@ -13,8 +13,9 @@ Result = TypeVar("Result")
 class Coalescer(Generic[Result]):
     """Lets callers that arrive together share one run of the same work.
 
-    A caller never gets the result of a run that began before he came: whatever was committed before
-    he asked is in his answer. So at most one run a key is under way, and one more is waited for.
+    A caller never gets the result of a run that began before they came: whatever was committed
+    before they asked is in their answer. So at most one run a key is under way, and one more is
+    waited for.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Short locks on seats: they turn the second buyer away before he costs a transaction.
+"""Short locks on seats: they turn the second buyer away before they cost a transaction.
 
 They only make it fast. A lock may vanish or expire under its owner and nothing is sold twice: the
 row locks in PostgreSQL decide (design rule 1). They are taken together with the step into the
@@ -12,7 +12,7 @@ from ticket_service.stores.redis import LuaScript, Redis
 from ticket_service.stores.versions import VERSION_TTL, new_version
 
 LOCK_TTL_MS = 10_000
-"""Longer than a transaction can take, so that a lock outlives its owner only when he dies."""
+"""Longer than a transaction can take, so a lock outlives only an owner that died."""
 
 
 class SeatLocks:

@@ -45,9 +45,9 @@ class Gate(NamedTuple):
     """How someone who wants to buy got on."""
 
     refused: Place | None
-    """His place, if he is not inside."""
+    """Their place, if they are not inside."""
     locked: bool
-    """Whether a seat of his is in other hands; then no lock was taken."""
+    """Whether one of their seats is in other hands; then no lock was taken."""
 
 
 class Round(NamedTuple):
@@ -113,12 +113,12 @@ class WaitingLines:
         self._list = LuaScript("waiting_lines")
 
     def enter(self, event_id: str, user_id: str) -> Place:
-        """Let the user in or put him at the end of the line; whoever has a place keeps it."""
+        """Let the user in or put them at the end of the line; whoever has a place keeps it."""
         answer = self._run(self._enter, event_id, user_id, self._known_paused(event_id))
         return self._place(event_id, answer)
 
     def show(self, event_id: str, user_id: str) -> Place:
-        """Take a sign of life of the user, and see where he stands."""
+        """Take a sign of life of the user, and see where they stand."""
         return self._place(event_id, self._run(self._show, event_id, user_id))
 
     def keep(self, event_id: str, user_ids: Collection[str]) -> list[str]:
