@@ -37,7 +37,7 @@ PACE = 20.0
 FIRST = 20
 """Sockets that come and go before memory is counted, so that what is loaded once is loaded."""
 
-ROW = Row(f"{SOCKETS:,} WebSockets in a room: deliveries", 12, 36, list)
+ROW = Row(f"{SOCKETS:,} WebSockets in a room: deliveries", 36, 80, list)
 
 SINGLY = Row("the same, each in a write of its own", None, None, list)
 """With two messages in flight: one is sent and one waits, so no two can go out together."""
