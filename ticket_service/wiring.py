@@ -119,13 +119,7 @@ class _Stores:
         self.versions = Versions(self.redis)
         self.locks = SeatLocks(self.redis)
         self.event_infos = EventInfos(self.reads)
-        queue_rules = QueueRules(
-            threshold=settings.queue_threshold,
-            ttl_seconds=settings.queue_ttl_seconds,
-            no_show_seconds=settings.queue_no_show_seconds,
-            max_stay_seconds=settings.queue_max_stay_seconds,
-            update_seconds=settings.update_seconds,
-        )
+        queue_rules = QueueRules.of(settings)
         guards = Guards(settings.queue_ttl_seconds)
         self.lines = WaitingLines(self.redis, queue_rules, guards)
         self.loops_lines = WaitingLines(self.loops_redis, queue_rules, guards)
@@ -171,12 +165,7 @@ class _Rules:
             expect=self.admissions.expect,
             sell_without=settings.sell_without_waiting_room,
         )
-        rules = HoldRules(
-            ttl_seconds=settings.hold_ttl_seconds,
-            max_seats=settings.max_seats_per_reservation,
-            max_tickets=settings.max_tickets_per_reservation,
-            max_live_per_buyer=settings.max_live_tickets_per_buyer,
-        )
+        rules = HoldRules.of(settings)
         sales, reads, versions = stores.sales, stores.reads, stores.versions
         documents = Documents(versions)
         self.services = Services(

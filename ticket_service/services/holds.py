@@ -27,6 +27,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from ticket_service.config import Settings
 from ticket_service.errors import (
     AmountTooLarge,
     EventNotFound,
@@ -97,6 +98,16 @@ class HoldRules:
     max_seats: int
     max_tickets: int
     max_live_per_buyer: int
+
+    @classmethod
+    def of(cls, settings: Settings) -> HoldRules:
+        """As the settings say."""
+        return cls(
+            ttl_seconds=settings.hold_ttl_seconds,
+            max_seats=settings.max_seats_per_reservation,
+            max_tickets=settings.max_tickets_per_reservation,
+            max_live_per_buyer=settings.max_live_tickets_per_buyer,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
+from ticket_service.config import Settings
 from ticket_service.stores import keys
 from ticket_service.stores.guards import Guards
 from ticket_service.stores.locks import LOCK_TTL_MS
@@ -91,6 +92,17 @@ class QueueRules:
     """What someone who was admitted has to show up."""
     update_seconds: float
     """The shortest time between two `queue-updated` of one event."""
+
+    @classmethod
+    def of(cls, settings: Settings) -> QueueRules:
+        """As the settings say."""
+        return cls(
+            threshold=settings.queue_threshold,
+            ttl_seconds=settings.queue_ttl_seconds,
+            max_stay_seconds=settings.queue_max_stay_seconds,
+            no_show_seconds=settings.queue_no_show_seconds,
+            update_seconds=settings.update_seconds,
+        )
 
 
 class WaitingLines:
