@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from typing import Any
 from urllib.parse import urljoin
@@ -16,15 +16,14 @@ from tests.support import internal
 from tests.support.buyers import token_for
 from tests.support.factories import Event, make_event, section, ticket
 from tests.support.holds import hold_seats
+from tests.support.openapi import Spec, description, operations, resolved
 from tests.support.service import Response, Service
 from tests.support.wire import is_time
 
 MakeEvent = Callable[..., Event]
-Spec = dict[str, Any]
-
 UUID = "0a1b2c3d-4e5f-4a6b-8c7d-0123456789ab"
 
-# The calls of the wire contract: method, path, the status that says it went well, private or not.
+# The calls: method, path, the status that says it went well, private or not.
 CALLS = [
     ("get", "/health", 200, False),
     ("get", "/api/v1/events", 200, False),
@@ -69,27 +68,7 @@ TYPES: dict[str, Any] = {
 
 @pytest.fixture(scope="module")
 def spec(service: Service) -> Spec:
-    """The description as the service gives it."""
-    answer = service.get("/openapi.json")
-    assert answer.status == 200
-    assert answer.headers["Content-Type"] == "application/json"
-    description: Spec = answer.json()
-    return description
-
-
-def resolved(spec: Spec, node: dict[str, Any]) -> dict[str, Any]:
-    """The node itself, or what it refers to."""
-    if "$ref" not in node:
-        return node
-    for name in node["$ref"].removeprefix("#/").split("/"):
-        spec = spec[name]
-    return spec
-
-
-def operations(spec: Spec) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    for path, item in spec["paths"].items():
-        for method in item.keys() - {"parameters"}:
-            yield method, path, item[method]
+    return description(service)
 
 
 def body_schema(spec: Spec, operation: dict[str, Any], status: str) -> dict[str, Any]:
@@ -154,7 +133,9 @@ def test_every_parameter_of_a_path_is_described(spec: Spec):
         assert in_path.keys() == set(re.findall(r"{(\w+)}", path))
         for given in in_path.values():
             assert given["required"] is True
-            assert given["schema"] == {"type": "string", "format": "uuid"}
+            assert given["schema"].keys() == {"type", "format", "pattern"}
+            assert given["schema"]["format"] == "uuid"
+            assert re.search(given["schema"]["pattern"], UUID)
 
 
 def test_patterns_are_of_the_kind_that_every_client_knows(spec: Spec):

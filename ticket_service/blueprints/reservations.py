@@ -36,7 +36,7 @@ def reserve_tickets(user_id: str, headers: dict[str, Any], body: dict[str, Any])
     """Hold tickets: all lines, or none"""
     items = [(line["ticketTypeId"], line["quantity"]) for line in body["items"]]
     reservation = services().ticket_holds.reserve(
-        user_id, body["eventId"], items, headers["idempotency_key"]
+        user_id, body["eventId"], items, headers.get("idempotency_key")
     )
     return done("TICKETS_HELD", reservation, 201)
 

@@ -46,7 +46,7 @@ def get_seat_map(event_id: str) -> Response:
 def reserve_seats(user_id: str, headers: dict[str, Any], body: dict[str, Any]) -> Response:
     """Hold seats: all of them, or none"""
     reservation = services().seat_holds.reserve(
-        user_id, body["eventId"], body["seatIds"], headers["idempotency_key"]
+        user_id, body["eventId"], body["seatIds"], headers.get("idempotency_key")
     )
     return done("SEATS_HELD", reservation, 201)
 

@@ -10,12 +10,15 @@ from marshmallow import ValidationError, fields
 
 UUID_PATTERN = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
+ID_DESCRIPTION = {"format": "uuid", "pattern": f"^{UUID_PATTERN.pattern}$"}
+"""A UUID in OpenAPI; the format alone would allow other ways to write one."""
+
 
 class Id(fields.String):
     """A UUID in its usual form with hyphens; loaded in lower case."""
 
     def __init__(self, **kwargs: Any) -> None:
-        kwargs.setdefault("metadata", {"format": "uuid"})
+        kwargs.setdefault("metadata", ID_DESCRIPTION)
         super().__init__(**kwargs)
 
     def _deserialize(
@@ -51,6 +54,8 @@ class Flag(fields.Boolean):
 class QueryNumber(fields.Integer):
     """A whole number in a query string: digits only, at most nine of them."""
 
+    MAX = 999_999_999
+
     def _deserialize(
         self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any
     ) -> int:
@@ -60,7 +65,10 @@ class QueryNumber(fields.Integer):
 
 
 class Text(fields.String):
-    """Text that PostgreSQL can hold: no NUL."""
+    """Text that PostgreSQL can hold: no NUL. Loaded without the spaces around it."""
+
+    def __init__(self, *, metadata: Mapping[str, Any] | None = None, **kwargs: Any) -> None:
+        super().__init__(metadata={"pattern": r"^[^\x00]*$", **(metadata or {})}, **kwargs)
 
     def _deserialize(
         self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any

@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from apispec.ext.marshmallow import MarshmallowPlugin
+from apispec.ext.marshmallow.openapi import OpenAPIConverter
 from flask import Flask, Response, send_from_directory
 from flask_smorest import Api
 from marshmallow import Schema, fields
 from swagger_ui_bundle import swagger_ui_path
 
 from ticket_service.config import Settings
+from ticket_service.http.fields import ID_DESCRIPTION
 from ticket_service.http.parsing import IdConverter
 
 DESCRIPTION = """
 Events, ticket types, seats, reservations, and the waiting room in front of them. Buying needs a
 place inside the waiting room: who has none is let in on the spot if there is room and no line, else
-403 `QUEUE_REQUIRED`. Changes are told over Socket.IO (docs/realtime.md).
+403 `QUEUE_REQUIRED`. Changes are told over Socket.IO (docs/contract.md, "Socket.IO").
 
 Every refusal has the shape of the schema `Error`: `code` is for programs, `error` is a sentence for
 people, in Korean or, where `Accept-Language` prefers it, in English. 400 invalid input, 401 log in,
 403 not allowed, 404 unknown, 409 conflict, 413 body too large, 415 not JSON, 503 try again after
 `Retry-After` seconds.
+
+Ids may have upper-case letters. A whole number is written in digits alone: `1`, neither `1.0` nor
+`"1"`. Space around a text is taken off before it is looked at. A field that a body does not have
+here is refused, a query parameter that is not here is ignored.
 """
 
 
@@ -51,6 +59,21 @@ class TicketApi(Api):
         pass
 
 
+class Converter(OpenAPIConverter):
+    """apispec's, for what schemas say about themselves as a whole: `Meta.openapi`."""
+
+    def schema2jsonschema(self, schema: Any) -> dict[str, Any]:
+        """The schema in OpenAPI."""
+        described: dict[str, Any] = super().schema2jsonschema(schema)  # type: ignore[no-untyped-call]
+        return described | getattr(schema.Meta, "openapi", {})
+
+
+class Plugin(MarshmallowPlugin):
+    """apispec's, with our converter."""
+
+    Converter = Converter
+
+
 def init_openapi(app: Flask, settings: Settings) -> Api:
     """Serve /api/v1/openapi.json and /api/v1/docs, whose files come from a package."""
     page: dict[str, Any] = {"validatorUrl": None, "tryItOutEnabled": True}
@@ -72,16 +95,29 @@ def init_openapi(app: Flask, settings: Settings) -> Api:
         app,
         spec_kwargs={
             "info": {"description": DESCRIPTION},
+            "marshmallow_plugin": Plugin(),
             "components": {"securitySchemes": {"bearer": bearer, "service": service}},
         },
     )
     api.register_converter(IdConverter, _describe_id)
+    api.ma_plugin.converter.add_attribute_function(_limits_of(settings))
     app.add_url_rule("/api/v1/docs/<path:name>", "docs_asset", _docs_asset)
     return api
 
 
 def _describe_id(converter: IdConverter) -> dict[str, Any]:
-    return {"type": "string", "format": "uuid"}
+    return {"type": "string", **ID_DESCRIPTION}
+
+
+def _limits_of(settings: Settings) -> Callable[..., dict[str, Any]]:
+    """Describes the limits of this instance: a field's metadata has, as `settings`, the name of
+    the setting by keyword of OpenAPI."""
+
+    def limits(_converter: Converter, field: fields.Field[Any], **_: Any) -> dict[str, Any]:
+        names: Mapping[str, str] = field.metadata.get("settings", {})
+        return {keyword: getattr(settings, name) for keyword, name in names.items()}
+
+    return limits
 
 
 def _docs_asset(name: str) -> Response:

@@ -13,7 +13,7 @@ class Page(Schema):
     class Meta:
         unknown = EXCLUDE  # a link may carry a campaign's parameters
 
-    page = QueryNumber(load_default=1, validate=validate.Range(min=1))
+    page = QueryNumber(load_default=1, validate=validate.Range(min=1, max=QueryNumber.MAX))
     limit = QueryNumber(load_default=10, validate=validate.Range(min=1, max=100))
 
 
@@ -42,7 +42,6 @@ class IdempotencyHeader(Schema):
 
     idempotency_key = fields.String(
         data_key="Idempotency-Key",
-        load_default=None,
         validate=validate.Regexp(r"^[!-~]{1,255}$", error="1 to 255 printable characters."),
         metadata={
             "description": "Any word of up to 255 printable characters, new for each reservation."

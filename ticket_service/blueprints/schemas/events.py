@@ -11,9 +11,9 @@ STATUSES = ("upcoming", "on_sale", "sold_out", "ended", "cancelled")
 
 
 class EventListQuery(Page):
-    status = fields.String(load_default=None, validate=validate.OneOf(("", *STATUSES)))
+    status = fields.String(load_default="", validate=validate.OneOf(("", *STATUSES)))
     q = Text(
-        load_default=None,
+        load_default="",
         validate=validate.Length(max=255),
         metadata={"description": "Part of a title, artist, venue or address, in either language."},
     )

@@ -16,7 +16,10 @@ class PaymentNotice(Schema):
     paymentId = Text(
         required=True,
         validate=validate.Length(min=1, max=255),
-        metadata={"description": "Sent again with the same status, nothing is done twice."},
+        metadata={
+            "description": "Sent again with the same status, nothing is done twice.",
+            "pattern": r"^[^\x00]*\S[^\x00]*$",
+        },
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
@@ -55,6 +55,9 @@ class QueueMessage(Schema):
 
 
 class QueueControl(Schema):
+    class Meta:
+        openapi: ClassVar = {"minProperties": 1}
+
     threshold = WholeNumber(
         validate=THRESHOLDS,
         metadata={

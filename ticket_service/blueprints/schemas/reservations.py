@@ -13,7 +13,11 @@ PAYMENT_STATUSES = ("pending", "completed", "failed", "refunded")
 
 class TicketLine(Schema):
     ticketTypeId = Id(required=True)
-    quantity = WholeNumber(required=True, validate=validate.Range(min=1, max=1_000_000))
+    quantity = WholeNumber(
+        required=True,
+        validate=validate.Range(min=1, max=1_000_000),
+        metadata={"settings": {"maximum": "max_tickets_per_reservation"}},
+    )
 
 
 class TicketReserve(Schema):
@@ -22,7 +26,10 @@ class TicketReserve(Schema):
         fields.Nested(TicketLine),
         required=True,
         validate=validate.Length(min=1, max=100),
-        metadata={"description": "Lines with the same ticket type are merged."},
+        metadata={
+            "description": "Lines with the same ticket type are merged, and"
+            " together have no more than one may have. An amount over 2,147,483,647 won: 400."
+        },
     )
 
 

@@ -61,7 +61,18 @@ class SeatMap(Schema):
 
 class SeatReserve(Schema):
     eventId = Id(required=True)
-    seatIds = fields.List(Id(), required=True, validate=validate.Length(max=1000))
+    seatIds = fields.List(
+        Id(),
+        required=True,
+        validate=validate.Length(max=1000),
+        metadata={
+            "description": "Each seat once, in upper or lower case. An amount over 2,147,483,647"
+            " won: 400.",
+            "minItems": 1,
+            "uniqueItems": True,
+            "settings": {"maxItems": "max_seats_per_reservation"},
+        },
+    )
 
 
 class HeldSeat(Schema):
