@@ -16,9 +16,8 @@ from tests.support import internal
 from tests.support.buyers import token_for
 from tests.support.factories import Event, make_event, section, ticket
 from tests.support.holds import hold_seats
-from tests.support.openapi import Spec, description, operations, resolved
+from tests.support.openapi import Spec, body_schema, description, faults, operations, resolved
 from tests.support.service import Response, Service
-from tests.support.wire import is_time
 
 MakeEvent = Callable[..., Event]
 UUID = "0a1b2c3d-4e5f-4a6b-8c7d-0123456789ab"
@@ -53,57 +52,10 @@ INTERNAL_CALLS = [
     ("get", "/api/v1/internal/audit"),
 ]
 
-# Fields that an answer may lack.
-OPTIONAL = {"details", "isExpired"}
-
-TYPES: dict[str, Any] = {
-    "string": str,
-    "integer": int,
-    "number": (int, float),
-    "boolean": bool,
-    "array": list,
-    "object": dict,
-}
-
 
 @pytest.fixture(scope="module")
 def spec(service: Service) -> Spec:
     return description(service)
-
-
-def body_schema(spec: Spec, operation: dict[str, Any], status: str) -> dict[str, Any]:
-    """The schema of the JSON that an operation answers with this status."""
-    answer = resolved(spec, operation["responses"][status])
-    schema: dict[str, Any] = answer["content"]["application/json"]["schema"]
-    return schema
-
-
-def faults(spec: Spec, schema: dict[str, Any], value: object, at: str = "") -> list[str]:
-    """Where a value differs from its schema, of as much of OpenAPI as the description uses."""
-    schema = resolved(spec, schema)
-    if not schema.keys() - {"description"}:
-        return []  # anything
-    if value is None:
-        return [] if schema.get("nullable") else [f"{at} is null"]
-    if not isinstance(value, TYPES[schema["type"]]) or (
-        isinstance(value, bool) and schema["type"] != "boolean"
-    ):
-        return [f"{at} is no {schema['type']}: {value!r}"]
-    found = []
-    if value not in schema.get("enum", [value]):
-        found.append(f"{at} is none of {schema['enum']}: {value!r}")
-    if schema.get("format") == "date-time" and not is_time(str(value)):
-        found.append(f"{at} is no time: {value!r}")
-    if isinstance(value, dict):
-        fields = schema["properties"]
-        found += [f"{at} has an unknown {name}" for name in value.keys() - fields.keys()]
-        found += [f"{at} has no {name}" for name in fields.keys() - value.keys() - OPTIONAL]
-        for name in value.keys() & fields.keys() - {"details"}:
-            found += faults(spec, fields[name], value[name], f"{at}.{name}")
-    if isinstance(value, list):
-        for number, element in enumerate(value):
-            found += faults(spec, schema["items"], element, f"{at}[{number}]")
-    return found
 
 
 def test_the_description_is_openapi_3(spec: Spec):
