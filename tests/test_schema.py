@@ -24,7 +24,7 @@ from tests.support.service import Service
 from tests.support.wire import check_soon
 from ticket_service.stores import schema
 
-# The wire contract, section 4; `id` and the times are added below.
+# docs/contract.md, "The shared tables"; `id` and the times are added below.
 TABLES = {
     "events": "title varchar(255), description text, venue varchar(255), address text,"
     " event_date timestamp, sale_start_date timestamp, sale_end_date timestamp,"

@@ -1,4 +1,4 @@
-"""Socket.IO, with the browsers' own client: the two tables of the wire contract, over two
+"""Socket.IO, with the browsers' own client: what they send and hear (docs/contract.md), over two
 instances. Browsers are on the second one, changes are made on the first."""
 
 import json

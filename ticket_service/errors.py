@@ -1,6 +1,6 @@
 """Everything a request can be refused for. These know no HTTP: http/errors.py answers them.
 
-`code` is what programs read (the wire contract, section 1); the sentence for people is found in
+`code` is what programs read (docs/contract.md, "Errors"); the sentence for people is found in
 messages.py under `message`, which is the code unless a refusal has a sentence of its own.
 """
 

@@ -1,4 +1,4 @@
-"""The application with the one mistake that design rule 9 forbids: a query stops the whole loop."""
+"""The application with a mistake that must not be made: a query stops the whole event loop."""
 
 from psycopg2 import extensions
 

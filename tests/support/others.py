@@ -1,4 +1,4 @@
-"""What the other programs do to the shared tables (the wire contract, section 4)."""
+"""What the other programs do to the shared tables (docs/contract.md, "The shared tables")."""
 
 from psycopg2.extensions import connection as Connection
 

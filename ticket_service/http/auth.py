@@ -1,4 +1,4 @@
-"""Who is calling: the Auth Service's JWT (the wire contract, section 1)."""
+"""Who is calling: the Auth Service's JWT (docs/contract.md, "Tokens")."""
 
 from __future__ import annotations
 

@@ -114,7 +114,7 @@ def document_answer(document: Document, environ: Environ) -> Answer:
 
 
 def error_answer(error: ServiceError, environ: Environ) -> Answer:
-    """A refusal in the one shape that errors have (the wire contract, section 1)."""
+    """A refusal in the one shape that errors have (docs/contract.md, "Errors")."""
     message = error.message or error.code
     status = STATUS_OF_CODE.get(message) or STATUS_OF_CODE[error.code]
     language = preferred_language(environ.get("HTTP_ACCEPT_LANGUAGE", ""))

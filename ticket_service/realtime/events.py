@@ -1,4 +1,4 @@
-"""What browsers are told: names, rooms and payloads of the wire contract, section 3."""
+"""What browsers are told: names, rooms and payloads (docs/contract.md, "What clients hear")."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ A hold is a pending reservation with an end. Making one is a single script (stor
 1. an advisory lock on the buyer, so that his limit and his Idempotency-Key are judged one request
    at a time;
 2. the rows he wants, locked in the order of their ids, so that two requests never wait for each
-   other in a circle (design rule 2);
+   other in a circle (docs/architecture.md, "Rules");
 3. one statement that decides — its *verdict* — and writes everything only if the verdict is
    ACCEPTED.
 

@@ -1,7 +1,7 @@
 """Holding tickets: so many of a ticket type, no seat of one's own.
 
 Two buyers on one ticket type can both win, so nobody is refused for being second: the row lock
-puts them in line (design rule 3), and it is held for one statement and the commit.
+puts them in line (docs/architecture.md, "Rules"), and it is held for one statement and the commit.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from ticket_service.http.fields import Id
 
 class OfEvent(Schema):
     class Meta:
-        unknown = EXCLUDE  # today's browser code sends more than the contract says
+        unknown = EXCLUDE  # today's browser code sends more than docs/contract.md says
 
     eventId = Id(required=True)
 

@@ -1,8 +1,8 @@
 """Short locks on seats: they turn the second buyer away before they cost a transaction.
 
 They only make it fast. A lock may vanish or expire under its owner and nothing is sold twice: the
-row locks in PostgreSQL decide (design rule 1). They are taken together with the step into the
-waiting room (waiting_lines.py), in one call.
+row locks in PostgreSQL decide (docs/architecture.md, "Rules"). They are taken together with the
+step into the waiting room (waiting_lines.py), in one call.
 """
 
 from __future__ import annotations
