@@ -196,7 +196,7 @@ def test_rs256_refuses_what_is_no_public_key(key: str):
 def test_the_example_names_exactly_what_the_code_reads():
     config = (ROOT / "ticket_service" / "config.py").read_text()
     server = (ROOT / "gunicorn.conf.py").read_text()
-    read = re.findall(r"\benv\.\w+\(\s*['\"]([A-Z_]+)", config)
+    read = re.findall(r"\benv(?:\.\w+\(|,)\s*['\"]([A-Z_]+)", config)
     read += re.findall(r"\benviron\.get\(['\"]([A-Z_]+)", server)
     example = (ROOT / ".env.example").read_text()
     assert set(re.findall(r"^(?:# ?)?([A-Z_]+)=", example, re.MULTILINE)) == set(read)
