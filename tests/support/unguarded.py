@@ -9,19 +9,13 @@ import os
 from ticket_service.app import create_app
 from ticket_service.config import Settings
 from ticket_service.realtime.budgets import NewcomerLimit
-from ticket_service.services import (
-    due_holds,
-    expiry,
-    payments,
-    reservations,
-    seat_holds,
-    ticket_holds,
-)
+from ticket_service.services import expiry, payments, reservations, seat_holds, ticket_holds
 from ticket_service.stores import redis
 from ticket_service.stores.guards import Guards
 from ticket_service.stores.postgres import SqlScript
 from ticket_service.stores.sessions import Sessions
 from ticket_service.stores.slots import Slots
+from ticket_service.stores.sql_files import read_statements
 from ticket_service.stores.stuck_rows import StuckRows
 from ticket_service.stores.waiting_lines import Place, WaitingLines
 
@@ -77,10 +71,9 @@ match os.environ["UNGUARDED"]:
         OPEN_DOOR, enter = open_door(), WaitingLines.enter
         WaitingLines.enter = enter_in_two_calls  # type: ignore[method-assign, assignment]
     case "due holds":
-        unlocked = due_holds.END.replace("FOR UPDATE SKIP LOCKED", "")
-        together, apart = due_holds.OF_OTHERS, due_holds.OF_ONE
-        expiry.END_HOLDS = SqlScript(end_holds=unlocked.format(which=together))  # type: ignore[attr-defined]
-        expiry.END_APART = SqlScript(end_apart=unlocked.format(which=apart))  # type: ignore[attr-defined]
+        [statement] = read_statements("expire").values()
+        assert statement.count("FOR UPDATE SKIP LOCKED") == 3
+        expiry.EXPIRE = SqlScript(expire=statement.replace("FOR UPDATE SKIP LOCKED", ""))
     case "paid reservation":
         payments.RECORD_PAYMENT = without(payments.RECORD_PAYMENT, "lock_paid_reservation")
     case "refunded reservation":

@@ -59,36 +59,7 @@ _NEXT = SqlScript(
 """
 )
 
-# NO KEY, so that a new reservation, which refers to the event, need not wait.
-_SETTLE = SqlScript(
-    settle_events=f"""
-    WITH event AS MATERIALIZED (
-        SELECT id, status, sale_start_date, sale_end_date FROM events
-        WHERE id = ANY (%(event_ids)s::uuid[]) AND status <> 'cancelled'
-        FOR NO KEY UPDATE SKIP LOCKED
-    ),
-    right_now AS (
-        SELECT id, status, CASE
-            WHEN sale_end_date <= {_CLOCK} THEN 'ended'
-            WHEN sale_start_date > {_CLOCK} THEN 'upcoming'
-            WHEN EXISTS (SELECT FROM seats s WHERE s.event_id = event.id
-                         AND s.status = 'available')
-                OR EXISTS (SELECT FROM ticket_types t WHERE t.event_id = event.id
-                           AND t.available_quantity > 0)
-                THEN 'on_sale'
-            WHEN EXISTS (SELECT FROM seats s WHERE s.event_id = event.id)
-                OR EXISTS (SELECT FROM ticket_types t WHERE t.event_id = event.id)
-                THEN 'sold_out'
-            WHEN status IN ('upcoming', 'ended') THEN 'on_sale'
-            ELSE status
-        END AS status_now
-        FROM event
-    )
-    UPDATE events e SET status = right_now.status_now
-    FROM right_now WHERE e.id = right_now.id AND right_now.status <> right_now.status_now
-    RETURNING e.id::text, e.status
-"""
-)
+SETTLE_EVENTS = SqlScript.from_file("settle_events")
 
 log = logging.getLogger(__name__)
 
@@ -150,7 +121,7 @@ class EventStatus:
             return sum(moved.values())
 
     def _settle_together(self, event_ids: list[str]) -> int:
-        rows = self._postgres.transaction(_SETTLE, {"event_ids": event_ids})
+        rows = self._postgres.transaction(SETTLE_EVENTS, {"event_ids": event_ids})
         for event_id, status in rows:
             self._versions.change(event_id)
             self._announcer.event_status(event_id, status)

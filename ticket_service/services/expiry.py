@@ -1,8 +1,7 @@
 """Ends the holds that ran out: their seats and stock come back, and everyone is told.
 
 Every instance does this, and waits for nobody: a hold of which anybody else has a row is left as it
-is, its event is set aside (aside.py) and ended apart, so that it delays no other. A payment locks
-the reservation too, so it comes wholly before the end or wholly after it.
+is, its event is set aside (deferred_event.py) and ended apart, so that it delays no other.
 """
 
 from __future__ import annotations
@@ -26,9 +25,6 @@ from ticket_service.services.due_holds import (
     BATCH,
     DUE_EVENTS,
     DUE_OF_ONE,
-    END_AFTER_WAIT,
-    END_APART,
-    END_HOLDS,
     NO_EVENT,
     OVERDUE,
     Due,
@@ -36,6 +32,10 @@ from ticket_service.services.due_holds import (
 from ticket_service.stores.each_event import for_each_event
 from ticket_service.stores.postgres import Postgres, RowLocked, SqlScript, is_of_transaction
 from ticket_service.stores.versions import Versions
+
+EXPIRE = SqlScript.from_file("expire")
+
+EXPIRE_AFTER_WAIT = SqlScript.from_file("wait_for_ticket_type", "expire")
 
 FAILED_SECONDS = 60
 """After which a hold that cannot be ended, for another reason than a lock, is tried again."""
@@ -97,7 +97,7 @@ class Expiry:
 
     def _end_together(self) -> None:
         while True:
-            due = self._end(END_HOLDS, {"batch": BATCH, **self._others()})
+            due = self._end(EXPIRE, self._others())
             missed: dict[str, set[str]] = defaultdict(set)
             for hold in due:
                 if not hold.ended:
@@ -113,7 +113,14 @@ class Expiry:
 
     def _others(self) -> dict[str, Any]:
         """The holds of events that are not set aside, as parameters."""
-        return {"failed": list(self._failed), "aside": list(self._aside)}
+        return {
+            "failed": list(self._failed),
+            "aside": list(self._aside),
+            "event_id": None,
+            "only": None,
+            "missed": [],
+            "batch": BATCH,
+        }
 
     def _end(self, script: SqlScript, parameters: dict[str, Any]) -> list[Due]:
         """End one batch, and tell."""
@@ -135,7 +142,7 @@ class Expiry:
         seat_ids = [seat_id for hold in holds for seat_id in hold.seat_ids]
         has_tickets = any(hold.has_tickets for hold in holds)
         self._announcer.inventory_changed(event_id, seat_ids, "available", stock=has_tickets)
-        self._admissions.end_stays(event_id, {hold.user_id for hold in holds})
+        self._admissions.end_stays(event_id, {hold.buyer_id for hold in holds})
 
     # Events set aside
 
@@ -206,17 +213,19 @@ class Expiry:
         return due
 
     def _end_apart(self, event: DeferredEvent, only: str | None = None) -> list[Due]:
-        parameters = self._of_one(event, only) | {"batch": BATCH}
+        parameters = self._of_one(event, only)
         if event.ticket_type_id is None:
-            return self._end(END_APART, parameters)
-        wait = {"type_id": event.ticket_type_id, "wait_ms": str(event.wait_ms)}
-        return self._end(END_AFTER_WAIT, parameters | wait)
+            return self._end(EXPIRE, parameters)
+        wait = {"type_id": event.ticket_type_id, "wait_ms": event.wait_ms}
+        return self._end(EXPIRE_AFTER_WAIT, parameters | wait)
 
     def _of_one(self, event: DeferredEvent, only: str | None = None) -> dict[str, Any]:
         """The holds of an event that is set aside, as parameters."""
         return {
             "failed": list(self._failed),
+            "aside": [],
             "event_id": event.event_id,
-            "missed": event.missed,
             "only": only,
+            "missed": event.missed,
+            "batch": BATCH,
         }

@@ -1,10 +1,11 @@
 """What holding seats and holding tickets have in common.
 
-A hold is a pending reservation with an end. Making one is a single script (stores/postgres.py):
+A hold is a pending reservation with an end. Making one is a single script (sql/hold_seats.sql,
+sql/hold_tickets.sql):
 
-1. an advisory lock on the buyer, so that his limit and his Idempotency-Key are judged one request
-   at a time;
-2. the rows he wants, locked in the order of their ids, so that two requests never wait for each
+1. an advisory lock on the buyer, so that their limit and their Idempotency-Key are judged one
+   request at a time;
+2. the rows they want, locked in the order of their ids, so that two requests never wait for each
    other in a circle (docs/architecture.md, "Rules");
 3. one statement that decides — its *verdict* — and writes everything only if the verdict is
    ACCEPTED.
@@ -41,7 +42,6 @@ from ticket_service.errors import (
     ServiceUnavailable,
     UserNotFound,
 )
-from ticket_service.services.sql import NOW
 from ticket_service.stores.postgres import NothingWritten, Postgres, ReferenceMissing, SqlScript
 from ticket_service.stores.stuck_rows import Rows
 
@@ -49,45 +49,6 @@ MAX_AMOUNT = 2_147_483_647
 """Won: what the column total_amount can hold."""
 
 _EVENT_EXISTS = SqlScript(event_exists="SELECT FROM events WHERE id = %(event_id)s")
-
-LOCK_BUYER = """
-    SELECT pg_advisory_xact_lock(hashtextextended('ticket-service:buyer:' || %(buyer_id)s, 0))
-"""
-
-CIRCUMSTANCES = f"""
-    clock AS (SELECT {NOW} AS now),
-    event AS (
-        SELECT title,
-               status NOT IN ('cancelled', 'ended')
-                   AND now >= sale_start_date AND now < sale_end_date AS on_sale
-        FROM events, clock
-        WHERE id = %(event_id)s
-    ),
-    earlier AS (SELECT FROM reservations WHERE id = %(reservation_id)s),
-    live AS (
-        SELECT coalesce(sum(i.quantity), 0) AS quantity
-        FROM clock, reservations r JOIN reservation_items i ON i.reservation_id = r.id
-        WHERE r.user_id = %(buyer_id)s AND r.event_id = %(event_id)s
-          AND (r.status = 'confirmed' OR r.status = 'pending' AND r.expires_at > now)
-    )
-"""
-"""CTEs: the time, the event, this very reservation if it was made before, and how much the buyer
-has of this event already."""
-
-WRITE_RESERVATION = """
-    reservation AS (
-        INSERT INTO reservations (id, user_id, event_id, reservation_number, total_amount, status,
-                                  payment_status, expires_at)
-        SELECT %(reservation_id)s::uuid, %(buyer_id)s::uuid, %(event_id)s::uuid,
-               %(reservation_number)s::text,
-               verdict.amount, 'pending', 'pending',
-               clock.now + make_interval(secs => %(hold_ttl)s)
-        FROM verdict, clock
-        WHERE verdict.code = 'ACCEPTED'
-        RETURNING id, total_amount, expires_at
-    )
-"""
-"""CTE: the row of the new reservation, if the verdict allows it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +92,7 @@ class HoldRequest:
         return cls(buyer_id, event_id, str(reservation_id), idempotency_key is not None)
 
     def parameters(self, rules: HoldRules) -> dict[str, Any]:
-        """What LOCK_BUYER, CIRCUMSTANCES and WRITE_RESERVATION refer to."""
+        """Those that hold_seats.sql and hold_tickets.sql have in common."""
         return {
             "buyer_id": self.buyer_id,
             "event_id": self.event_id,

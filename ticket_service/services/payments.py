@@ -1,8 +1,14 @@
 """What the Payment Service tells us about a reservation, instead of writing the tables itself.
 
 In one transaction: the payment is remembered, and the reservation confirmed or given back. A
-payment for a hold that is over gets the same seats and tickets if all are still free; else it is
-remembered as one to be given back (refunds.py).
+payment for a hold that is over gets the same seats and tickets if all are still free; else it must
+be given back.
+
+So a refund is due for a payment that came too late (sql/record_payment.sql), and for the payment of
+a reservation that the buyer cancelled (sql/cancel.sql). Each is a row of ticket_service_payments
+whose verdict is REFUND_DUE until the Payment Service tells that it gave the money back
+(sql/record_refund.sql); then it is REFUNDED. Only the Payment Service makes a reservation's
+payment_status `refunded`: by telling us, or in the table itself.
 """
 
 from __future__ import annotations
@@ -14,138 +20,12 @@ from ticket_service import metrics
 from ticket_service.errors import PaymentReused, RefundDue, ReservationNotFound
 from ticket_service.realtime.announcer import Announcer
 from ticket_service.services.admissions import Admissions
-from ticket_service.services.refunds import NOTE_REFUND, unnamed
 from ticket_service.services.reservations import event_of
 from ticket_service.stores.postgres import Postgres, SqlScript
 from ticket_service.stores.versions import Versions
 
-_LOCK_PAYMENT = """
-    SELECT pg_advisory_xact_lock(hashtextextended('ticket-service:payment:' || %(payment_id)s, 0))
-"""
-
-# In the order of holds.py.
-_LOCK_RESERVATION = """
-    SELECT id FROM reservations WHERE id = %(reservation_id)s::uuid FOR UPDATE
-"""
-
-_LOCK_SEATS = """
-    SELECT s.id FROM seats s JOIN reservation_items i ON i.seat_id = s.id
-    WHERE i.reservation_id = %(reservation_id)s::uuid
-    ORDER BY s.id FOR UPDATE OF s
-"""
-
-_DECIDE = f"""
-    WITH types AS MATERIALIZED (
-        SELECT t.id, t.available_quantity FROM ticket_types t
-        WHERE t.id IN (SELECT ticket_type_id FROM reservation_items
-                       WHERE reservation_id = %(reservation_id)s::uuid)
-        ORDER BY t.id FOR UPDATE
-    ),
-    lines AS (
-        SELECT ticket_type_id, sum(quantity) AS quantity FROM reservation_items
-        WHERE reservation_id = %(reservation_id)s::uuid AND ticket_type_id IS NOT NULL
-        GROUP BY ticket_type_id
-    ),
-    own_seats AS (
-        SELECT s.id, s.status FROM seats s JOIN reservation_items i ON i.seat_id = s.id
-        WHERE i.reservation_id = %(reservation_id)s::uuid
-    ),
-    reservation AS (
-        SELECT id, event_id, user_id, status, payment_status, total_amount FROM reservations
-        WHERE id = %(reservation_id)s::uuid
-    ),
-    earlier AS (
-        SELECT verdict, reservation_id, status FROM ticket_service_payments
-        WHERE payment_id = %(payment_id)s::text
-    ),
-    refund AS (
-        SELECT id FROM ticket_service_payments
-        WHERE payment_id = {unnamed("(%(reservation_id)s::uuid)::text")} AND status = 'cancelled'
-    ),
-    verdict AS (
-        SELECT CASE
-            WHEN EXISTS (SELECT FROM earlier
-                         WHERE reservation_id <> %(reservation_id)s::uuid) THEN 'REUSED'
-            WHEN EXISTS (SELECT FROM earlier WHERE status = %(status)s::text) THEN 'REPEATED'
-            WHEN %(status)s::text = 'failed' THEN
-                CASE WHEN r.status = 'pending' THEN 'FREED' ELSE 'NOTED' END
-            WHEN EXISTS (SELECT FROM earlier WHERE status = 'refunded') THEN 'NOTED'
-            WHEN EXISTS (SELECT FROM refund) THEN 'ADOPTED'
-            WHEN r.status = 'pending' THEN 'CONFIRMED'
-            WHEN r.status = 'confirmed' AND r.payment_status <> 'completed' THEN 'CONFIRMED'
-            WHEN r.status = 'confirmed' AND NOT EXISTS (
-                SELECT FROM ticket_service_payments
-                WHERE reservation_id = r.id AND status = 'completed') THEN 'ADOPTED'
-            WHEN r.status IN ('expired', 'cancelled')
-                AND r.payment_status NOT IN ('completed', 'refunded')
-                AND NOT EXISTS (SELECT FROM events e
-                                WHERE e.id = r.event_id AND e.status = 'cancelled')
-                AND NOT EXISTS (SELECT FROM reservation_items i WHERE i.reservation_id = r.id
-                                AND i.seat_id IS NULL AND i.ticket_type_id IS NULL)
-                AND NOT EXISTS (SELECT FROM own_seats WHERE status <> 'available')
-                AND NOT EXISTS (SELECT FROM lines LEFT JOIN types ON types.id = ticket_type_id
-                                WHERE coalesce(available_quantity, 0) < quantity)
-                AND (EXISTS (SELECT FROM own_seats) OR EXISTS (SELECT FROM lines))
-                THEN 'TAKEN_AGAIN'
-            ELSE 'REFUND_DUE'
-        END AS code
-        FROM reservation r
-    ),
-    noted AS (
-        INSERT INTO ticket_service_payments
-            (payment_id, status, reservation_id, payment_method, amount, verdict)
-        SELECT %(payment_id)s::text, %(status)s::text, r.id, %(payment_method)s::text,
-               r.total_amount, verdict.code
-        FROM verdict, reservation r
-        WHERE verdict.code NOT IN ('REUSED', 'REPEATED')
-    ),
-    named AS (
-        UPDATE ticket_service_payments due SET payment_id = %(payment_id)s::text
-        FROM verdict, refund
-        WHERE due.id = refund.id AND verdict.code = 'ADOPTED'
-    ),
-    changed AS (
-        UPDATE reservations r SET
-            status = CASE verdict.code WHEN 'FREED' THEN 'cancelled' ELSE 'confirmed' END,
-            payment_status = CASE verdict.code WHEN 'FREED' THEN 'failed' ELSE 'completed' END,
-            payment_method = %(payment_method)s::text,
-            expires_at = CASE verdict.code WHEN 'FREED' THEN r.created_at ELSE r.expires_at END
-        FROM verdict
-        WHERE r.id = %(reservation_id)s::uuid
-          AND verdict.code IN ('FREED', 'CONFIRMED', 'TAKEN_AGAIN')
-        RETURNING r.status, r.payment_status
-    ),
-    seats_changed AS (
-        UPDATE seats s
-        SET status = CASE verdict.code WHEN 'FREED' THEN 'available' ELSE 'reserved' END
-        FROM verdict, own_seats
-        WHERE s.id = own_seats.id AND verdict.code IN ('FREED', 'CONFIRMED', 'TAKEN_AGAIN')
-    ),
-    stock_changed AS (
-        UPDATE ticket_types t SET available_quantity = t.available_quantity
-            + CASE verdict.code WHEN 'FREED' THEN lines.quantity ELSE -lines.quantity END
-        FROM verdict, lines JOIN types ON types.id = lines.ticket_type_id
-        WHERE t.id = types.id AND verdict.code IN ('FREED', 'TAKEN_AGAIN')
-    )
-    SELECT verdict.code, (SELECT verdict FROM earlier WHERE status = %(status)s::text),
-           r.user_id::text, r.total_amount, coalesce((SELECT status FROM changed), r.status),
-           coalesce((SELECT payment_status FROM changed), r.payment_status),
-           ARRAY(SELECT id::text FROM own_seats),
-           EXISTS (SELECT FROM lines)
-    FROM verdict, reservation r
-"""
-
-RECORD_PAYMENT = SqlScript(
-    lock_payment=_LOCK_PAYMENT,
-    lock_paid_reservation=_LOCK_RESERVATION,
-    lock_paid_seats=_LOCK_SEATS,
-    record_payment=_DECIDE,
-)
-
-
-RECORD_REFUND = SqlScript(
-    lock_payment=_LOCK_PAYMENT, lock_paid_reservation=_LOCK_RESERVATION, record_refund=NOTE_REFUND
-)
+RECORD_PAYMENT = SqlScript.from_file("record_payment")
+RECORD_REFUND = SqlScript.from_file("record_refund")
 
 _PAID = ("CONFIRMED", "TAKEN_AGAIN", "ADOPTED")
 """Verdicts by which the buyer has paid for what they have."""

@@ -10,8 +10,7 @@ from ticket_service.errors import (
     ReservationNotFound,
 )
 from ticket_service.realtime.announcer import Announcer
-from ticket_service.services.refunds import REFUND_OF_CANCELLED
-from ticket_service.services.sql import NOW, ended, iso, status
+from ticket_service.services.sql import ended, iso, status
 from ticket_service.stores.postgres import Postgres, SqlScript
 from ticket_service.stores.versions import Versions
 
@@ -84,76 +83,7 @@ _WITH_SEATS = _one(
         {_ITEM_SOURCES}) AS seats""",
 )
 
-# In the order of holds.py. The Payment Service takes the same first lock, so a payment comes wholly
-# before a cancellation or wholly after it; after it, it finds expires_at passed and refuses. That
-# goes back to when the reservation was made, for a payment may compare it with the time at which
-# its own transaction began, and that can be before the cancellation.
-_LOCK_RESERVATION = """
-    SELECT id FROM reservations
-    WHERE id = %(reservation_id)s AND user_id = %(buyer_id)s FOR UPDATE
-"""
-
-
-def _lock_what_it_has(table: str, reference: str) -> str:
-    return f"""
-    SELECT owned.id
-    FROM reservations r JOIN reservation_items i ON i.reservation_id = r.id
-    JOIN {table} owned ON owned.id = i.{reference}
-    WHERE r.id = %(reservation_id)s AND r.user_id = %(buyer_id)s
-      AND r.status IN ('pending', 'confirmed')
-    ORDER BY owned.id FOR UPDATE OF owned
-    """
-
-
-_GIVE_BACK = f"""
-    WITH verdict AS (
-        SELECT r.id, r.event_id, CASE
-            WHEN r.status = 'cancelled' THEN 'ALREADY_CANCELLED'
-            WHEN r.status = 'expired' OR {ended("r")} THEN 'RESERVATION_EXPIRED'
-            WHEN e.event_date <= {NOW} THEN 'CANCELLATION_CLOSED'
-            ELSE 'ACCEPTED'
-        END AS code
-        FROM reservations r LEFT JOIN events e ON e.id = r.event_id
-        WHERE r.id = %(reservation_id)s AND r.user_id = %(buyer_id)s
-    ),
-    cancelled AS (
-        UPDATE reservations r
-        SET status = 'cancelled', expires_at = r.created_at
-        FROM verdict
-        WHERE r.id = verdict.id AND verdict.code = 'ACCEPTED'
-        RETURNING r.id, r.payment_status, r.payment_method, r.total_amount
-    ),
-    {REFUND_OF_CANCELLED},
-    seats_back AS (
-        UPDATE seats s SET status = 'available'
-        FROM cancelled JOIN reservation_items i ON i.reservation_id = cancelled.id
-        WHERE s.id = i.seat_id
-    ),
-    stock_back AS (
-        UPDATE ticket_types t
-        SET available_quantity = t.available_quantity + returned.quantity
-        FROM (
-            SELECT i.ticket_type_id, sum(i.quantity) AS quantity
-            FROM cancelled JOIN reservation_items i ON i.reservation_id = cancelled.id
-            GROUP BY i.ticket_type_id
-        ) returned
-        WHERE t.id = returned.ticket_type_id
-    )
-    SELECT code,
-           ARRAY(SELECT i.seat_id::text FROM reservation_items i
-                 WHERE i.reservation_id = verdict.id AND i.seat_id IS NOT NULL),
-           EXISTS (SELECT FROM reservation_items i
-                   WHERE i.reservation_id = verdict.id AND i.ticket_type_id IS NOT NULL),
-           EXISTS (SELECT FROM refund)
-    FROM verdict
-"""
-
-CANCEL = SqlScript(
-    lock_reservation=_LOCK_RESERVATION,
-    lock_its_seats=_lock_what_it_has("seats", "seat_id"),
-    lock_its_ticket_types=_lock_what_it_has("ticket_types", "ticket_type_id"),
-    cancel=_GIVE_BACK,
-)
+CANCEL = SqlScript.from_file("cancel")
 
 _EVENT_OF = SqlScript(
     event_of_reservation="""

@@ -16,9 +16,6 @@ from ticket_service.errors import (
 )
 from ticket_service.realtime.announcer import Announcer
 from ticket_service.services.holds import (
-    CIRCUMSTANCES,
-    LOCK_BUYER,
-    WRITE_RESERVATION,
     HoldRequest,
     HoldRules,
     check_same,
@@ -32,52 +29,7 @@ from ticket_service.stores.locks import SeatLocks
 from ticket_service.stores.postgres import NothingWritten, Postgres, RowLocked, SqlScript
 from ticket_service.stores.redis import RedisUnavailable
 
-LOCK_SEATS = """
-    SELECT id FROM seats
-    WHERE event_id = %(event_id)s AND id = ANY (%(seat_ids)s::uuid[])
-    ORDER BY id FOR UPDATE NOWAIT
-"""
-
-_DECIDE = f"""
-    WITH {CIRCUMSTANCES},
-    wanted AS (
-        SELECT id, seat_label, price, status FROM seats
-        WHERE event_id = %(event_id)s AND id = ANY (%(seat_ids)s::uuid[])
-    ),
-    verdict AS (
-        SELECT CASE
-            WHEN EXISTS (SELECT FROM earlier) THEN 'REPEATED'
-            WHEN NOT EXISTS (SELECT FROM event) THEN 'EVENT_NOT_FOUND'
-            WHEN count(*) < cardinality(%(seat_ids)s::uuid[]) THEN 'SEAT_NOT_FOUND'
-            WHEN NOT (SELECT on_sale FROM event) THEN 'SALE_NOT_OPEN'
-            WHEN bool_or(status <> 'available') THEN 'SEAT_ALREADY_RESERVED'
-            WHEN count(*) + (SELECT quantity FROM live) > %(limit)s THEN 'LIMIT_EXCEEDED'
-            WHEN sum(price) > %(max_amount)s THEN 'AMOUNT_TOO_LARGE'
-            ELSE 'ACCEPTED'
-        END AS code, sum(price) AS amount
-        FROM wanted
-    ),
-    {WRITE_RESERVATION},
-    items AS (
-        INSERT INTO reservation_items (reservation_id, seat_id, quantity, unit_price, subtotal)
-        SELECT reservation.id, wanted.id, 1, price, price FROM reservation, wanted
-    ),
-    taken AS (
-        UPDATE seats SET status = 'locked'
-        FROM reservation
-        WHERE seats.id = ANY (%(seat_ids)s::uuid[])
-    )
-    SELECT (SELECT code FROM verdict),
-           (SELECT array_agg(seat_label ORDER BY seat_label) FROM wanted
-            WHERE status <> 'available'),
-           (SELECT total_amount FROM reservation),
-           (SELECT {iso("expires_at")} FROM reservation),
-           (SELECT json_agg(json_build_object('id', id, 'seat_label', seat_label, 'price', price,
-                                              'status', 'locked') ORDER BY seat_label)
-            FROM wanted)
-"""
-
-HOLD_SEATS = SqlScript(lock_buyer=LOCK_BUYER, lock_seats=LOCK_SEATS, hold_seats=_DECIDE)
+HOLD_SEATS = SqlScript.from_file("hold_seats")
 
 _FIRST_HOLD = f"""
     SELECT r.event_id::text, r.reservation_number, r.total_amount, {iso("r.expires_at")},

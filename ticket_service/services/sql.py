@@ -1,10 +1,6 @@
-"""Pieces of SQL that several services share."""
+"""Pieces of SQL that several reads share."""
 
 from __future__ import annotations
-
-NOW = "(clock_timestamp() AT TIME ZONE 'UTC')"
-"""The moment, as the TIMESTAMP columns hold it. Not now(): that is when the transaction began,
-which on a hot row is before it waited."""
 
 
 def iso(column: str) -> str:
@@ -14,7 +10,10 @@ def iso(column: str) -> str:
 
 def ended(reservation: str) -> str:
     """Whether the row's hold has run out unpaid, whatever its status still says."""
-    return f"({reservation}.status = 'pending' AND {reservation}.expires_at <= {NOW})"
+    return (
+        f"({reservation}.status = 'pending'"
+        f" AND {reservation}.expires_at <= clock_timestamp() AT TIME ZONE 'UTC')"
+    )
 
 
 def status(reservation: str) -> str:

@@ -14,9 +14,6 @@ from typing import Any
 from ticket_service.errors import InvalidInput, TicketsSoldOut, TicketTypeNotFound
 from ticket_service.realtime.announcer import Announcer
 from ticket_service.services.holds import (
-    CIRCUMSTANCES,
-    LOCK_BUYER,
-    WRITE_RESERVATION,
     HoldRequest,
     HoldRules,
     check_same,
@@ -29,62 +26,7 @@ from ticket_service.services.waiting_room import WaitingRoom
 from ticket_service.stores.postgres import Postgres, SqlScript
 from ticket_service.stores.versions import Versions
 
-# A repeat does not stand in line at the row that everybody wants. (Nobody deletes reservations, so
-# what this statement saw is there for the next one.)
-LOCK_TICKET_TYPES = """
-    SELECT id FROM ticket_types
-    WHERE event_id = %(event_id)s AND id = ANY (%(ticket_type_ids)s::uuid[])
-      AND NOT EXISTS (SELECT FROM reservations WHERE id = %(reservation_id)s)
-    ORDER BY id FOR UPDATE
-"""
-
-_DECIDE = f"""
-    WITH {CIRCUMSTANCES},
-    lines AS (
-        SELECT t.id, t.name, t.price, t.available_quantity, wanted.quantity,
-               t.price::bigint * wanted.quantity AS subtotal, wanted.position
-        FROM unnest(%(ticket_type_ids)s::uuid[], %(quantities)s::int[])
-             WITH ORDINALITY AS wanted (ticket_type_id, quantity, position)
-        JOIN ticket_types t ON t.id = wanted.ticket_type_id AND t.event_id = %(event_id)s
-    ),
-    verdict AS (
-        SELECT CASE
-            WHEN EXISTS (SELECT FROM earlier) THEN 'REPEATED'
-            WHEN NOT EXISTS (SELECT FROM event) THEN 'EVENT_NOT_FOUND'
-            WHEN count(*) < cardinality(%(ticket_type_ids)s::uuid[]) THEN 'TICKET_TYPE_NOT_FOUND'
-            WHEN NOT (SELECT on_sale FROM event) THEN 'SALE_NOT_OPEN'
-            WHEN bool_or(available_quantity < quantity) THEN 'TICKETS_SOLD_OUT'
-            WHEN sum(quantity) + (SELECT quantity FROM live) > %(limit)s THEN 'LIMIT_EXCEEDED'
-            WHEN sum(subtotal) > %(max_amount)s THEN 'AMOUNT_TOO_LARGE'
-            ELSE 'ACCEPTED'
-        END AS code, sum(subtotal) AS amount
-        FROM lines
-    ),
-    {WRITE_RESERVATION},
-    items AS (
-        INSERT INTO reservation_items (reservation_id, ticket_type_id, quantity, unit_price,
-                                       subtotal)
-        SELECT reservation.id, lines.id, quantity, price, subtotal FROM reservation, lines
-    ),
-    taken AS (
-        UPDATE ticket_types t SET available_quantity = t.available_quantity - lines.quantity
-        FROM lines, reservation
-        WHERE t.id = lines.id
-    )
-    SELECT (SELECT code FROM verdict),
-           (SELECT array_agg(name ORDER BY position) FROM lines
-            WHERE available_quantity < quantity),
-           (SELECT title FROM event),
-           (SELECT total_amount FROM reservation),
-           (SELECT {iso("expires_at")} FROM reservation),
-           (SELECT json_agg(json_build_object(
-                'ticketTypeId', id, 'ticketTypeName', name, 'quantity', quantity,
-                'unitPrice', price, 'subtotal', subtotal) ORDER BY position) FROM lines)
-"""
-
-HOLD_TICKETS = SqlScript(
-    lock_buyer=LOCK_BUYER, lock_ticket_types=LOCK_TICKET_TYPES, hold_tickets=_DECIDE
-)
+HOLD_TICKETS = SqlScript.from_file("hold_tickets")
 
 _FIRST_HOLD = f"""
     SELECT r.event_id::text, r.reservation_number, e.title, r.total_amount, {status("r")},

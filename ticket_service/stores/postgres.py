@@ -24,6 +24,7 @@ from psycopg2 import errors
 from ticket_service.errors import ServiceUnavailable
 from ticket_service.stores.database import Connection, Database
 from ticket_service.stores.slots import Slots
+from ticket_service.stores.sql_files import read_statements
 from ticket_service.stores.stuck_rows import Rows, StuckRows
 
 CHECKOUT_TIMEOUT = 2.0
@@ -92,7 +93,8 @@ class SqlScript:
     """Statements that run as one transaction, in the order given.
 
     Each connection prepares each of them once: planning one of ours takes longer than running it.
-    Parameters are written `%(name)s`; their types follow from where they stand, or from a cast.
+    Parameters are written `%(name)s`, and a percent sign `%%`; the parameters' types follow from
+    where they stand, or from a cast.
     """
 
     def __init__(self, **statements: str) -> None:
@@ -109,6 +111,14 @@ class SqlScript:
             given = f" ({', '.join(arguments.values())})" if arguments else ""
             calls.append(f"EXECUTE {name}{given}")
         self.call = "; ".join(calls)
+
+    @classmethod
+    def from_file(cls, *names: str) -> SqlScript:
+        """The script in ticket_service/sql of this name; several are put one behind the other."""
+        statements: dict[str, str] = {}
+        for name in names:
+            statements |= read_statements(name)
+        return cls(**statements)
 
 
 _READ_ONLY = SqlScript(read_only="SELECT current_setting('transaction_read_only')::boolean")
