@@ -5,6 +5,7 @@ import json
 import re
 import subprocess
 from collections.abc import Callable, Iterator
+from enum import StrEnum
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,9 @@ from dev.servers import Servers
 from tests.conftest import balanced, migrated_database
 from tests.support.factories import Event, one, section, ticket
 from tests.support.holds import hold_seats, hold_tickets
+from ticket_service.services.holds import HoldVerdict
+from ticket_service.services.payments import PaymentVerdict
+from ticket_service.services.reservations import CancelVerdict
 from ticket_service.stores import sql_files
 from ticket_service.stores.sql_files import read_statements
 
@@ -107,6 +111,18 @@ def test_the_contract_lists_the_parameters_with_the_types_of_their_casts(name: s
 def test_the_contract_lists_the_verdicts(name: str):
     cases = re.findall(r"(?:THEN|ELSE) '([A-Z_]+)'", " ".join(read_statements(name).values()))
     assert set(documented(name, "Verdicts")) == set(cases)
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "names"),
+    [
+        (HoldVerdict, ["hold_seats", "hold_tickets"]),
+        (CancelVerdict, ["cancel"]),
+        (PaymentVerdict, ["record_payment", "record_refund"]),
+    ],
+)
+def test_the_service_knows_the_verdicts(verdicts: type[StrEnum], names: list[str]):
+    assert set(verdicts) == {verdict for name in names for verdict in documented(name, "Verdicts")}
 
 
 def test_only_parameters_are_taken_for_parameters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -26,6 +26,7 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Any
 
 from ticket_service.config import Settings
@@ -49,6 +50,21 @@ MAX_AMOUNT = 2_147_483_647
 """Won: what the column total_amount can hold."""
 
 _EVENT_EXISTS = SqlScript(event_exists="SELECT FROM events WHERE id = %(event_id)s")
+
+
+class HoldVerdict(StrEnum):
+    """The verdicts of hold_seats.sql and hold_tickets.sql; what they mean stands there."""
+
+    ACCEPTED = "ACCEPTED"
+    REPEATED = "REPEATED"
+    EVENT_NOT_FOUND = "EVENT_NOT_FOUND"
+    SEAT_NOT_FOUND = "SEAT_NOT_FOUND"
+    TICKET_TYPE_NOT_FOUND = "TICKET_TYPE_NOT_FOUND"
+    SALE_NOT_OPEN = "SALE_NOT_OPEN"
+    SEAT_ALREADY_RESERVED = "SEAT_ALREADY_RESERVED"
+    TICKETS_SOLD_OUT = "TICKETS_SOLD_OUT"
+    LIMIT_EXCEEDED = "LIMIT_EXCEEDED"
+    AMOUNT_TOO_LARGE = "AMOUNT_TOO_LARGE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,19 +127,22 @@ def run_hold(
     parameters: dict[str, Any],
     waits_for: Rows = (),
 ) -> tuple[Any, ...]:
-    """Run a holding script; its one row. `waits_for`: the rows for which it stands in line.
+    """Run a holding script; the columns of its one row, of which the first is a HoldVerdict.
+
+    `waits_for`: the rows for which it stands in line.
 
     Raises UserNotFound, EventNotFound, ServiceUnavailable.
     """
     try:
-        return postgres.transaction(
+        [(verdict, *others)] = postgres.transaction(
             script, parameters, group=request.event_id, waits_for=waits_for
-        )[0]
+        )
     except ReferenceMissing as error:
         # The seats and ticket types are locked, so it is the user, or the event vanished just now.
         if postgres.transaction(_EVENT_EXISTS, {"event_id": request.event_id}):
             raise UserNotFound from error
         raise EventNotFound from error
+    return HoldVerdict(verdict), *others
 
 
 def hold_once(
@@ -152,15 +171,15 @@ def hold_once(
     return reservation
 
 
-def refusal(verdict: str, rules: HoldRules) -> ServiceError:
+def refusal(verdict: HoldVerdict, rules: HoldRules) -> ServiceError:
     """The error for a verdict that both kinds of hold can meet."""
-    errors: dict[str, ServiceError] = {
-        "EVENT_NOT_FOUND": EventNotFound(),
-        "SALE_NOT_OPEN": SaleNotOpen(),
-        "LIMIT_EXCEEDED": LimitExceeded(
+    errors: dict[HoldVerdict, ServiceError] = {
+        HoldVerdict.EVENT_NOT_FOUND: EventNotFound(),
+        HoldVerdict.SALE_NOT_OPEN: SaleNotOpen(),
+        HoldVerdict.LIMIT_EXCEEDED: LimitExceeded(
             {"limit": rules.max_live_per_buyer}, limit=rules.max_live_per_buyer
         ),
-        "AMOUNT_TOO_LARGE": AmountTooLarge(),
+        HoldVerdict.AMOUNT_TOO_LARGE: AmountTooLarge(),
     }
     return errors[verdict]
 

@@ -14,6 +14,7 @@ payment_status `refunded`: by telling us, or in the table itself.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any, NamedTuple
 
 from ticket_service import metrics
@@ -27,8 +28,19 @@ from ticket_service.stores.versions import Versions
 RECORD_PAYMENT = SqlScript.from_file("record_payment")
 RECORD_REFUND = SqlScript.from_file("record_refund")
 
-_PAID = ("CONFIRMED", "TAKEN_AGAIN", "ADOPTED")
-"""Verdicts by which the buyer has paid for what they have."""
+
+class PaymentVerdict(StrEnum):
+    """The verdicts of record_payment.sql and record_refund.sql; what they mean stands there."""
+
+    REUSED = "REUSED"
+    REPEATED = "REPEATED"
+    FREED = "FREED"
+    NOTED = "NOTED"
+    ADOPTED = "ADOPTED"
+    CONFIRMED = "CONFIRMED"
+    TAKEN_AGAIN = "TAKEN_AGAIN"
+    REFUND_DUE = "REFUND_DUE"
+    REFUNDED = "REFUNDED"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +54,10 @@ class Payment:
 
 
 class _Noted(NamedTuple):
-    """What became of a notice."""
+    """The row of record_payment.sql, and of record_refund.sql."""
 
-    code: str
-    before: str | None
-    """The verdict on it when it was told first, if this is not the first time."""
+    verdict: PaymentVerdict
+    first_verdict: str | None
     buyer_id: str
     amount: int
     status: str
@@ -55,8 +66,10 @@ class _Noted(NamedTuple):
     has_tickets: bool
 
     @property
-    def verdict(self) -> str | None:
-        return self.before if self.code == "REPEATED" else self.code
+    def refund_due(self) -> bool:
+        """Whether the payment must be given back, also if we said so before."""
+        said = self.first_verdict if self.verdict == PaymentVerdict.REPEATED else self.verdict
+        return said == PaymentVerdict.REFUND_DUE
 
 
 class Payments:
@@ -104,12 +117,13 @@ class Payments:
         )
         if not rows:
             raise ReservationNotFound
-        noted = _Noted(*rows[0])
-        if noted.code == "REUSED":
+        verdict, *others = rows[0]
+        noted = _Noted(PaymentVerdict(verdict), *others)
+        if noted.verdict == PaymentVerdict.REUSED:
             raise PaymentReused
-        if noted.code == "REFUND_DUE":
+        if noted.verdict == PaymentVerdict.REFUND_DUE:
             metrics.REFUNDS_DUE.inc()
-        if noted.verdict == "REFUND_DUE":
+        if noted.refund_due:
             refund = {
                 "reservationId": reservation_id,
                 "paymentId": payment.payment_id,
@@ -119,12 +133,20 @@ class Payments:
         return noted
 
     def _tell(self, event_id: str, noted: _Noted) -> None:
-        if noted.code in ("FREED", "CONFIRMED", "TAKEN_AGAIN"):
+        if noted.verdict in (
+            PaymentVerdict.FREED,
+            PaymentVerdict.CONFIRMED,
+            PaymentVerdict.TAKEN_AGAIN,
+        ):
             self._announcer.inventory_changed(
                 event_id,
                 noted.seat_ids,
-                "available" if noted.code == "FREED" else "reserved",
-                stock=noted.has_tickets and noted.code != "CONFIRMED",
+                "available" if noted.verdict == PaymentVerdict.FREED else "reserved",
+                stock=noted.has_tickets and noted.verdict != PaymentVerdict.CONFIRMED,
             )
-        if noted.code in _PAID:
+        if noted.verdict in (
+            PaymentVerdict.CONFIRMED,
+            PaymentVerdict.TAKEN_AGAIN,
+            PaymentVerdict.ADOPTED,
+        ):
             self._admissions.end_stays(event_id, [noted.buyer_id])

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
+from typing import NamedTuple
+
 from ticket_service import metrics
 from ticket_service.errors import (
     AlreadyCancelled,
@@ -107,6 +110,31 @@ def event_of(postgres: Postgres, reservation_id: str) -> str | None:
     return event_id
 
 
+class CancelVerdict(StrEnum):
+    """The verdicts of cancel.sql; what they mean stands there."""
+
+    ACCEPTED = "ACCEPTED"
+    ALREADY_CANCELLED = "ALREADY_CANCELLED"
+    RESERVATION_EXPIRED = "RESERVATION_EXPIRED"
+    CANCELLATION_CLOSED = "CANCELLATION_CLOSED"
+
+
+_REFUSALS = {
+    CancelVerdict.ALREADY_CANCELLED: AlreadyCancelled,
+    CancelVerdict.RESERVATION_EXPIRED: ReservationExpired,
+    CancelVerdict.CANCELLATION_CLOSED: CancellationClosed,
+}
+
+
+class _GivenBack(NamedTuple):
+    """The row of cancel.sql."""
+
+    verdict: CancelVerdict
+    seat_ids: list[str]
+    has_tickets: bool
+    refund_due: bool
+
+
 class Reservations:
     """Reads return JSON as bytes, as the wire shows it. All raise ServiceUnavailable."""
 
@@ -137,17 +165,17 @@ class Reservations:
         """
         event_id = event_of(self._postgres, reservation_id)
         with self._versions.changing(event_id):
-            seat_ids, has_tickets, refund_due = self._give_back(buyer_id, reservation_id, event_id)
-        if refund_due:
+            back = self._give_back(buyer_id, reservation_id, event_id)
+        if back.refund_due:
             metrics.REFUNDS_DUE.inc()
         if event_id is not None:
-            self._announcer.inventory_changed(event_id, seat_ids, "available", stock=has_tickets)
-        return refund_due
+            self._announcer.inventory_changed(
+                event_id, back.seat_ids, "available", stock=back.has_tickets
+            )
+        return back.refund_due
 
-    def _give_back(
-        self, buyer_id: str, reservation_id: str, event_id: str | None
-    ) -> tuple[list[str], bool, bool]:
-        """Its seats, whether it has tickets, and whether a refund is due."""
+    def _give_back(self, buyer_id: str, reservation_id: str, event_id: str | None) -> _GivenBack:
+        """Cancel it; raises what `cancel` does."""
         rows = self._postgres.transaction(
             CANCEL,
             {"buyer_id": buyer_id, "reservation_id": reservation_id},
@@ -155,14 +183,11 @@ class Reservations:
         )
         if not rows:
             raise ReservationNotFound
-        [(verdict, seat_ids, has_tickets, refund_due)] = rows
-        if verdict == "ALREADY_CANCELLED":
-            raise AlreadyCancelled
-        if verdict == "RESERVATION_EXPIRED":
-            raise ReservationExpired
-        if verdict == "CANCELLATION_CLOSED":
-            raise CancellationClosed
-        return seat_ids, has_tickets, refund_due
+        verdict, *others = rows[0]
+        back = _GivenBack(CancelVerdict(verdict), *others)
+        if back.verdict != CancelVerdict.ACCEPTED:
+            raise _REFUSALS[back.verdict]
+        return back
 
     def _json(self, query: SqlScript, buyer_id: str, **parameters: str | int) -> bytes:
         rows = self._reads.transaction(query, {"buyer_id": buyer_id, **parameters}, group=buyer_id)

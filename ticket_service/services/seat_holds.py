@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from ticket_service.errors import (
     InvalidInput,
@@ -18,6 +18,7 @@ from ticket_service.realtime.announcer import Announcer
 from ticket_service.services.holds import (
     HoldRequest,
     HoldRules,
+    HoldVerdict,
     check_same,
     hold_once,
     refusal,
@@ -49,6 +50,37 @@ _FIRST_HOLD = f"""
 FIRST_HOLD = SqlScript(first_seat_hold=_FIRST_HOLD)
 
 log = logging.getLogger(__name__)
+
+
+class _Decision(NamedTuple):
+    """The row of hold_seats.sql."""
+
+    verdict: HoldVerdict
+    taken: list[str] | None
+    total_amount: int
+    expires_at: str
+    seats: list[dict[str, Any]]
+
+
+class _SeatHold(NamedTuple):
+    """A reservation of seats, as FIRST_HOLD reads it."""
+
+    event_id: str
+    number: str
+    total_amount: int
+    expires_at: str
+    seat_ids: list[str]
+    seats: list[dict[str, Any]]
+
+    def shown(self, reservation_id: str) -> dict[str, Any]:
+        """As the wire shows it."""
+        return {
+            "id": reservation_id,
+            "reservationNumber": self.number,
+            "totalAmount": self.total_amount,
+            "expiresAt": self.expires_at,
+            "seats": self.seats,
+        }
 
 
 class SeatHolds:
@@ -125,40 +157,32 @@ class SeatHolds:
         """The new reservation; None for a repeat."""
         parameters = request.parameters(self._rules) | {"seat_ids": seat_ids}
         try:
-            verdict, taken, amount, expires_at, seats = run_hold(
-                self._postgres, HOLD_SEATS, request, parameters
-            )
+            decision = _Decision(*run_hold(self._postgres, HOLD_SEATS, request, parameters))
         except RowLocked as error:
             raise SeatLocked from error
-        if verdict == "REPEATED":
+        if decision.verdict == HoldVerdict.REPEATED:
             return None
-        if verdict == "SEAT_NOT_FOUND":
+        if decision.verdict == HoldVerdict.SEAT_NOT_FOUND:
             raise SeatNotFound
-        if verdict == "SEAT_ALREADY_RESERVED":
+        if decision.verdict == HoldVerdict.SEAT_ALREADY_RESERVED:
+            taken = decision.taken or []
             raise SeatAlreadyReserved({"seats": taken}, labels=", ".join(taken))
-        if verdict != "ACCEPTED":
-            raise refusal(verdict, self._rules)
-        return _reservation(
-            request.reservation_id, parameters["reservation_number"], amount, expires_at, seats
-        )
+        if decision.verdict != HoldVerdict.ACCEPTED:
+            raise refusal(decision.verdict, self._rules)
+        return _SeatHold(
+            event_id=request.event_id,
+            number=parameters["reservation_number"],
+            total_amount=decision.total_amount,
+            expires_at=decision.expires_at,
+            seat_ids=seat_ids,
+            seats=decision.seats,
+        ).shown(request.reservation_id)
 
     def _first(self, request: HoldRequest, seat_ids: list[str]) -> dict[str, Any] | None:
         """What the first request with this Idempotency-Key made; None if nothing."""
         rows = self._postgres.transaction(FIRST_HOLD, {"reservation_id": request.reservation_id})
         if not rows:
             return None
-        [(event_id, number, amount, expires_at, first_seat_ids, seats)] = rows
-        check_same((request.event_id, seat_ids), (event_id, sorted(first_seat_ids)))
-        return _reservation(request.reservation_id, number, amount, expires_at, seats)
-
-
-def _reservation(
-    reservation_id: str, number: str, amount: int, expires_at: str, seats: list[dict[str, Any]]
-) -> dict[str, Any]:
-    return {
-        "id": reservation_id,
-        "reservationNumber": number,
-        "totalAmount": amount,
-        "expiresAt": expires_at,
-        "seats": seats,
-    }
+        first = _SeatHold(*rows[0])
+        check_same((request.event_id, seat_ids), (first.event_id, sorted(first.seat_ids)))
+        return first.shown(request.reservation_id)

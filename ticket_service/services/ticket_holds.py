@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from ticket_service.errors import InvalidInput, TicketsSoldOut, TicketTypeNotFound
 from ticket_service.realtime.announcer import Announcer
 from ticket_service.services.holds import (
     HoldRequest,
     HoldRules,
+    HoldVerdict,
     check_same,
     hold_once,
     refusal,
@@ -43,6 +44,43 @@ _FIRST_HOLD = f"""
 """
 
 FIRST_HOLD = SqlScript(first_ticket_hold=_FIRST_HOLD)
+
+
+class _Decision(NamedTuple):
+    """The row of hold_tickets.sql."""
+
+    verdict: HoldVerdict
+    sold_out: list[str] | None
+    event_title: str
+    total_amount: int
+    expires_at: str
+    items: list[dict[str, Any]]
+
+
+class _TicketHold(NamedTuple):
+    """A reservation of tickets, as FIRST_HOLD reads it."""
+
+    event_id: str
+    number: str
+    event_title: str | None
+    total_amount: int
+    status: str
+    payment_status: str
+    expires_at: str
+    items: list[dict[str, Any]]
+
+    def shown(self, reservation_id: str) -> dict[str, Any]:
+        """As the wire shows it."""
+        return {
+            "id": reservation_id,
+            "reservationNumber": self.number,
+            "eventTitle": self.event_title,
+            "totalAmount": self.total_amount,
+            "status": self.status,
+            "paymentStatus": self.payment_status,
+            "expiresAt": self.expires_at,
+            "items": self.items,
+        }
 
 
 class TicketHolds:
@@ -111,54 +149,41 @@ class TicketHolds:
             "ticket_type_ids": list(quantities.keys()),
             "quantities": list(quantities.values()),
         }
-        verdict, sold_out, title, amount, expires_at, items = run_hold(
-            self._postgres,
-            HOLD_TICKETS,
-            request,
-            parameters,
-            waits_for=tuple(sorted(quantities)),
+        decision = _Decision(
+            *run_hold(
+                self._postgres,
+                HOLD_TICKETS,
+                request,
+                parameters,
+                waits_for=tuple(sorted(quantities)),
+            )
         )
-        if verdict == "REPEATED":
+        if decision.verdict == HoldVerdict.REPEATED:
             return None
-        if verdict == "TICKET_TYPE_NOT_FOUND":
+        if decision.verdict == HoldVerdict.TICKET_TYPE_NOT_FOUND:
             raise TicketTypeNotFound
-        if verdict == "TICKETS_SOLD_OUT":
+        if decision.verdict == HoldVerdict.TICKETS_SOLD_OUT:
+            sold_out = decision.sold_out or []
             raise TicketsSoldOut({"ticketTypes": sold_out}, names=", ".join(sold_out))
-        if verdict != "ACCEPTED":
-            raise refusal(verdict, self._rules)
-        number = parameters["reservation_number"]
-        return _reservation(
-            request.reservation_id, number, title, amount, "pending", "pending", expires_at, items
-        )
+        if decision.verdict != HoldVerdict.ACCEPTED:
+            raise refusal(decision.verdict, self._rules)
+        return _TicketHold(
+            event_id=request.event_id,
+            number=parameters["reservation_number"],
+            event_title=decision.event_title,
+            total_amount=decision.total_amount,
+            status="pending",
+            payment_status="pending",
+            expires_at=decision.expires_at,
+            items=decision.items,
+        ).shown(request.reservation_id)
 
     def _first(self, request: HoldRequest, quantities: Counter[str]) -> dict[str, Any] | None:
         """What the first request with this Idempotency-Key made; None if nothing."""
         rows = self._postgres.transaction(FIRST_HOLD, {"reservation_id": request.reservation_id})
         if not rows:
             return None
-        [(event_id, *reservation)] = rows
-        first = {item["ticketTypeId"]: item["quantity"] for item in reservation[-1]}
-        check_same((request.event_id, quantities), (event_id, first))
-        return _reservation(request.reservation_id, *reservation)
-
-
-def _reservation(
-    reservation_id: str,
-    number: str,
-    title: str,
-    amount: int,
-    state: str,
-    payment_status: str,
-    expires_at: str,
-    items: list[dict[str, Any]],
-) -> dict[str, Any]:
-    return {
-        "id": reservation_id,
-        "reservationNumber": number,
-        "eventTitle": title,
-        "totalAmount": amount,
-        "status": state,
-        "paymentStatus": payment_status,
-        "expiresAt": expires_at,
-        "items": items,
-    }
+        first = _TicketHold(*rows[0])
+        items = {item["ticketTypeId"]: item["quantity"] for item in first.items}
+        check_same((request.event_id, quantities), (first.event_id, items))
+        return first.shown(request.reservation_id)
