@@ -25,6 +25,7 @@ from ticket_service.realtime.socket_limit import MAX_SOCKETS, SocketLimit
 from ticket_service.realtime.stock_feed import StockFeed
 from ticket_service.server.loops import Loop
 from ticket_service.services.admissions import Admissions
+from ticket_service.services.after_write import AfterWrite
 from ticket_service.services.audit import AUDIT_TIMEOUT_MS, Audit
 from ticket_service.services.catalogue import Catalogue
 from ticket_service.services.event_seats import EventSeats
@@ -154,7 +155,9 @@ class _Rules:
     def __init__(self, settings: Settings, stores: _Stores, realtime: _Realtime) -> None:
         announcer, loops_versions = realtime.announcer, Versions(stores.loops_redis)
         self.admissions = Admissions(stores.loops_lines, realtime.rooms, announcer)
-        self.expiry = Expiry(stores.loops, loops_versions, self.admissions, announcer)
+        end_stays = self.admissions.end_stays
+        after_loop = AfterWrite(loops_versions, announcer, end_stays)
+        self.expiry = Expiry(stores.loops, after_loop)
         self.event_status = EventStatus(stores.loops, loops_versions, announcer)
         self.event_seats = EventSeats(stores.feeds, max_chosen=settings.max_seats_per_reservation)
         waiting_room = WaitingRoom(
@@ -168,14 +171,15 @@ class _Rules:
         rules = HoldRules.of(settings)
         sales, reads, versions = stores.sales, stores.reads, stores.versions
         documents = Documents(versions)
+        after_sale = AfterWrite(versions, announcer, end_stays)
         self.services = Services(
             catalogue=Catalogue(reads, documents),
             seat_maps=SeatMaps(reads, documents),
-            seat_holds=SeatHolds(sales, waiting_room, stores.locks, announcer, rules),
-            ticket_holds=TicketHolds(sales, waiting_room, versions, announcer, rules),
-            reservations=Reservations(sales, reads, versions, announcer),
+            seat_holds=SeatHolds(sales, waiting_room, stores.locks, after_sale, rules),
+            ticket_holds=TicketHolds(sales, waiting_room, after_sale, rules),
+            reservations=Reservations(sales, reads, after_sale),
             waiting_room=waiting_room,
-            payments=Payments(sales, versions, self.admissions, announcer),
+            payments=Payments(sales, after_sale),
             audit=Audit(stores.audit),
             health=Health(stores.probe, stores.redis),
         )

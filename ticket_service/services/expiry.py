@@ -18,8 +18,7 @@ from gevent import Greenlet
 
 from ticket_service import metrics
 from ticket_service.errors import ServiceUnavailable
-from ticket_service.realtime.announcer import Announcer
-from ticket_service.services.admissions import Admissions
+from ticket_service.services.after_write import AfterWrite, Change
 from ticket_service.services.deferred_event import DeferredEvent
 from ticket_service.services.due_holds import (
     BATCH,
@@ -31,7 +30,6 @@ from ticket_service.services.due_holds import (
 )
 from ticket_service.stores.each_event import for_each_event
 from ticket_service.stores.postgres import Postgres, RowLocked, SqlScript, is_of_transaction
-from ticket_service.stores.versions import Versions
 
 EXPIRE = SqlScript.from_file("expire")
 
@@ -55,14 +53,10 @@ class Expiry:
     def __init__(
         self,
         postgres: Postgres,
-        versions: Versions,
-        admissions: Admissions,
-        announcer: Announcer,
+        after_write: AfterWrite,
     ) -> None:
         self._postgres = postgres
-        self._versions = versions
-        self._admissions = admissions
-        self._announcer = announcer
+        self._after_write = after_write
         self._failed: TTLCache[str, None] = TTLCache(10_000, FAILED_SECONDS)
         self._aside: dict[str, DeferredEvent] = {}
         self._workers: list[Greenlet[..., None] | None] = [None] * WORKERS
@@ -138,11 +132,14 @@ class Expiry:
         return due
 
     def _tell(self, event_id: str, holds: list[Due]) -> None:
-        self._versions.change(event_id)
-        seat_ids = [seat_id for hold in holds for seat_id in hold.seat_ids]
-        has_tickets = any(hold.has_tickets for hold in holds)
-        self._announcer.inventory_changed(event_id, seat_ids, "available", stock=has_tickets)
-        self._admissions.end_stays(event_id, {hold.buyer_id for hold in holds})
+        self._after_write.make_stale(event_id)
+        change = Change(
+            seat_ids=[seat_id for hold in holds for seat_id in hold.seat_ids],
+            status="available",
+            stock=any(hold.has_tickets for hold in holds),
+            leaving={hold.buyer_id for hold in holds},
+        )
+        self._after_write.tell(event_id, change)
 
     # Events set aside
 

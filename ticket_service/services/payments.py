@@ -19,11 +19,9 @@ from typing import Any, NamedTuple
 
 from ticket_service import metrics
 from ticket_service.errors import PaymentReused, RefundDue, ReservationNotFound
-from ticket_service.realtime.announcer import Announcer
-from ticket_service.services.admissions import Admissions
+from ticket_service.services.after_write import AfterWrite, Change
 from ticket_service.services.reservations import event_of
 from ticket_service.stores.postgres import Postgres, SqlScript
-from ticket_service.stores.versions import Versions
 
 RECORD_PAYMENT = SqlScript.from_file("record_payment")
 RECORD_REFUND = SqlScript.from_file("record_refund")
@@ -71,6 +69,21 @@ class _Noted(NamedTuple):
         said = self.first_verdict if self.verdict == PaymentVerdict.REPEATED else self.verdict
         return said == PaymentVerdict.REFUND_DUE
 
+    @property
+    def change(self) -> Change:
+        """What the notice changed; who has paid has nothing more to do inside."""
+        match self.verdict:
+            case PaymentVerdict.FREED:
+                return Change(self.seat_ids, "available", stock=self.has_tickets)
+            case PaymentVerdict.CONFIRMED:
+                return Change(self.seat_ids, "reserved", leaving=[self.buyer_id])
+            case PaymentVerdict.TAKEN_AGAIN:
+                return Change(self.seat_ids, "reserved", self.has_tickets, [self.buyer_id])
+            case PaymentVerdict.ADOPTED:
+                return Change(leaving=[self.buyer_id])
+            case _:
+                return Change()
+
 
 class Payments:
     """Takes note of payments."""
@@ -78,14 +91,10 @@ class Payments:
     def __init__(
         self,
         postgres: Postgres,
-        versions: Versions,
-        admissions: Admissions,
-        announcer: Announcer,
+        after_write: AfterWrite,
     ) -> None:
         self._postgres = postgres
-        self._versions = versions
-        self._admissions = admissions
-        self._announcer = announcer
+        self._after_write = after_write
 
     def record(self, reservation_id: str, payment: Payment) -> dict[str, Any]:
         """Confirm the reservation, give it back, or note its refund; said again, nothing changes.
@@ -94,10 +103,9 @@ class Payments:
         ServiceUnavailable.
         """
         event_id = event_of(self._postgres, reservation_id)
-        with self._versions.changing(event_id):
+        with self._after_write.changing(event_id):
             noted = self._note(reservation_id, payment, event_id)
-        if event_id is not None:
-            self._tell(event_id, noted)
+        self._after_write.tell(event_id, noted.change)
         return {
             "id": reservation_id,
             "status": noted.status,
@@ -131,22 +139,3 @@ class Payments:
             }
             raise RefundDue({"refund": refund})
         return noted
-
-    def _tell(self, event_id: str, noted: _Noted) -> None:
-        if noted.verdict in (
-            PaymentVerdict.FREED,
-            PaymentVerdict.CONFIRMED,
-            PaymentVerdict.TAKEN_AGAIN,
-        ):
-            self._announcer.inventory_changed(
-                event_id,
-                noted.seat_ids,
-                "available" if noted.verdict == PaymentVerdict.FREED else "reserved",
-                stock=noted.has_tickets and noted.verdict != PaymentVerdict.CONFIRMED,
-            )
-        if noted.verdict in (
-            PaymentVerdict.CONFIRMED,
-            PaymentVerdict.TAKEN_AGAIN,
-            PaymentVerdict.ADOPTED,
-        ):
-            self._admissions.end_stays(event_id, [noted.buyer_id])

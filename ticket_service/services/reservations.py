@@ -12,10 +12,9 @@ from ticket_service.errors import (
     ReservationExpired,
     ReservationNotFound,
 )
-from ticket_service.realtime.announcer import Announcer
+from ticket_service.services.after_write import AfterWrite, Change
 from ticket_service.services.sql import ended, iso, status
 from ticket_service.stores.postgres import Postgres, SqlScript
-from ticket_service.stores.versions import Versions
 
 _SUMMARY = f"""
     r.id, r.reservation_number, r.total_amount, {status("r")} AS status, r.payment_status
@@ -138,13 +137,10 @@ class _GivenBack(NamedTuple):
 class Reservations:
     """Reads return JSON as bytes, as the wire shows it. All raise ServiceUnavailable."""
 
-    def __init__(
-        self, postgres: Postgres, reads: Postgres, versions: Versions, announcer: Announcer
-    ) -> None:
+    def __init__(self, postgres: Postgres, reads: Postgres, after_write: AfterWrite) -> None:
         self._postgres = postgres
         self._reads = reads
-        self._announcer = announcer
-        self._versions = versions
+        self._after_write = after_write
 
     def mine(self, buyer_id: str, page: int, limit: int) -> bytes:
         """The buyer's reservations, newest first."""
@@ -164,14 +160,11 @@ class Reservations:
         Raises ReservationNotFound, AlreadyCancelled, ReservationExpired, CancellationClosed.
         """
         event_id = event_of(self._postgres, reservation_id)
-        with self._versions.changing(event_id):
+        with self._after_write.changing(event_id):
             back = self._give_back(buyer_id, reservation_id, event_id)
         if back.refund_due:
             metrics.REFUNDS_DUE.inc()
-        if event_id is not None:
-            self._announcer.inventory_changed(
-                event_id, back.seat_ids, "available", stock=back.has_tickets
-            )
+        self._after_write.tell(event_id, Change(back.seat_ids, "available", back.has_tickets))
         return back.refund_due
 
     def _give_back(self, buyer_id: str, reservation_id: str, event_id: str | None) -> _GivenBack:

@@ -11,10 +11,8 @@ from ticket_service.errors import (
     SeatAlreadyReserved,
     SeatLocked,
     SeatNotFound,
-    ServiceError,
-    ServiceUnavailable,
 )
-from ticket_service.realtime.announcer import Announcer
+from ticket_service.services.after_write import AfterWrite, Change, finishing
 from ticket_service.services.holds import (
     HoldRequest,
     HoldRules,
@@ -27,7 +25,7 @@ from ticket_service.services.holds import (
 from ticket_service.services.sql import iso, status
 from ticket_service.services.waiting_room import WaitingRoom
 from ticket_service.stores.locks import SeatLocks
-from ticket_service.stores.postgres import NothingWritten, Postgres, RowLocked, SqlScript
+from ticket_service.stores.postgres import Postgres, RowLocked, SqlScript
 from ticket_service.stores.redis import RedisUnavailable
 
 HOLD_SEATS = SqlScript.from_file("hold_seats")
@@ -91,13 +89,13 @@ class SeatHolds:
         postgres: Postgres,
         waiting_room: WaitingRoom,
         locks: SeatLocks,
-        announcer: Announcer,
+        after_write: AfterWrite,
         rules: HoldRules,
     ) -> None:
         self._postgres = postgres
         self._waiting_room = waiting_room
-        self._announcer = announcer
         self._locks = locks
+        self._after_write = after_write
         self._rules = rules
 
     def reserve(
@@ -131,22 +129,14 @@ class SeatHolds:
         # The owner of the locks is the reservation: a repeat under the same Idempotency-Key has the
         # same id, passes here, and waits in PostgreSQL while the first one is on its way.
         self._waiting_room.pass_gate(request.buyer_id, event_id, seat_ids, request.reservation_id)
-        changed = True  # unless refused: a connection that broke may have committed
-        try:
+        with finishing(partial(self._unlock, request, seat_ids)):
             reservation = self._hold(request, seat_ids)
-        except ServiceUnavailable as error:
-            changed = not isinstance(error, NothingWritten)
-            raise
-        except ServiceError:
-            changed = False
-            raise
-        finally:
-            self._unlock(request, seat_ids, changed=changed)
         if reservation is not None:
-            self._announcer.seats_changed(event_id, seat_ids, "locked")
+            self._after_write.tell(event_id, Change(seat_ids, "locked"))
         return reservation
 
-    def _unlock(self, request: HoldRequest, seat_ids: list[str], *, changed: bool) -> None:
+    def _unlock(self, request: HoldRequest, seat_ids: list[str], changed: bool) -> None:
+        """Free the locks and, in the same call, make kept answers stale if they may be."""
         try:
             self._locks.release(request.event_id, seat_ids, request.reservation_id, changed=changed)
         except RedisUnavailable:

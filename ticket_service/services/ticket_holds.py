@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from ticket_service.errors import InvalidInput, TicketsSoldOut, TicketTypeNotFound
-from ticket_service.realtime.announcer import Announcer
+from ticket_service.services.after_write import AfterWrite, Change
 from ticket_service.services.holds import (
     HoldRequest,
     HoldRules,
@@ -25,7 +25,6 @@ from ticket_service.services.holds import (
 from ticket_service.services.sql import iso, status
 from ticket_service.services.waiting_room import WaitingRoom
 from ticket_service.stores.postgres import Postgres, SqlScript
-from ticket_service.stores.versions import Versions
 
 HOLD_TICKETS = SqlScript.from_file("hold_tickets")
 
@@ -90,14 +89,12 @@ class TicketHolds:
         self,
         postgres: Postgres,
         waiting_room: WaitingRoom,
-        versions: Versions,
-        announcer: Announcer,
+        after_write: AfterWrite,
         rules: HoldRules,
     ) -> None:
         self._postgres = postgres
         self._waiting_room = waiting_room
-        self._announcer = announcer
-        self._versions = versions
+        self._after_write = after_write
         self._rules = rules
 
     def reserve(
@@ -137,10 +134,10 @@ class TicketHolds:
         """Pass the gate, hold, and tell; None for a repeat."""
         event_id = request.event_id
         self._waiting_room.pass_gate(request.buyer_id, event_id, [], request.reservation_id)
-        with self._versions.changing(event_id):
+        with self._after_write.changing(event_id):
             reservation = self._hold(request, quantities)
         if reservation is not None:
-            self._announcer.stock_changed(event_id)
+            self._after_write.tell(event_id, Change(stock=True))
         return reservation
 
     def _hold(self, request: HoldRequest, quantities: Counter[str]) -> dict[str, Any] | None:

@@ -8,12 +8,8 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
 
-from ticket_service.errors import ServiceError, ServiceUnavailable
 from ticket_service.stores import keys
-from ticket_service.stores.postgres import NothingWritten
 from ticket_service.stores.redis import Redis, RedisUnavailable
 
 VERSION_TTL = 3600
@@ -48,25 +44,6 @@ class Versions:
         key = keys.version(event_id)
         made = self._redis.command("SET", key, version, "NX", "EX", VERSION_TTL)
         return version if made else None
-
-    @contextmanager
-    def changing(self, event_id: str | None) -> Iterator[None]:
-        """Around a write: it makes every kept answer about this event stale, unless refused.
-
-        Nothing is kept about the event of a reservation that outlived it, which is None.
-        """
-        changed = True  # unless refused: a connection that broke may have committed
-        try:
-            yield
-        except ServiceUnavailable as error:
-            changed = not isinstance(error, NothingWritten)
-            raise
-        except ServiceError:
-            changed = False
-            raise
-        finally:
-            if changed and event_id is not None:
-                self.change(event_id)
 
     def change(self, event_id: str) -> None:
         """Make every kept answer about this event stale; call after the commit.
