@@ -27,7 +27,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Protocol
 
 from ticket_service.config import Settings
 from ticket_service.errors import (
@@ -50,6 +50,16 @@ MAX_AMOUNT = 2_147_483_647
 """Won: what the column total_amount can hold."""
 
 _EVENT_EXISTS = SqlScript(event_exists="SELECT FROM events WHERE id = %(event_id)s")
+
+
+class Gate(Protocol):
+    """The door between the waiting room and the sale."""
+
+    def pass_gate(self, user_id: str, event_id: str, seat_ids: list[str], owner: str) -> None:
+        """Be inside, or come in on the spot; and take the locks of these seats for `owner`.
+
+        Raises EventNotFound, QueueRequired, SeatLocked, QueueUnavailable, ServiceUnavailable.
+        """
 
 
 class HoldVerdict(StrEnum):

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 from ticket_service import metrics
 from ticket_service.errors import PaymentReused, RefundDue, ReservationNotFound
 from ticket_service.services.after_write import AfterWrite, Change
-from ticket_service.services.reservations import event_of
+from ticket_service.services.event_of import event_of
 from ticket_service.stores.postgres import Postgres, SqlScript
 
 RECORD_PAYMENT = SqlScript.from_file("record_payment")

@@ -14,6 +14,7 @@ from ticket_service.errors import (
 )
 from ticket_service.services.after_write import AfterWrite, Change, finishing
 from ticket_service.services.holds import (
+    Gate,
     HoldRequest,
     HoldRules,
     HoldVerdict,
@@ -23,7 +24,6 @@ from ticket_service.services.holds import (
     run_hold,
 )
 from ticket_service.services.sql import iso, status
-from ticket_service.services.waiting_room import WaitingRoom
 from ticket_service.stores.locks import SeatLocks
 from ticket_service.stores.postgres import Postgres, RowLocked, SqlScript
 from ticket_service.stores.redis import RedisUnavailable
@@ -87,13 +87,13 @@ class SeatHolds:
     def __init__(
         self,
         postgres: Postgres,
-        waiting_room: WaitingRoom,
+        gate: Gate,
         locks: SeatLocks,
         after_write: AfterWrite,
         rules: HoldRules,
     ) -> None:
         self._postgres = postgres
-        self._waiting_room = waiting_room
+        self._gate = gate
         self._locks = locks
         self._after_write = after_write
         self._rules = rules
@@ -128,7 +128,7 @@ class SeatHolds:
         event_id = request.event_id
         # The owner of the locks is the reservation: a repeat under the same Idempotency-Key has the
         # same id, passes here, and waits in PostgreSQL while the first one is on its way.
-        self._waiting_room.pass_gate(request.buyer_id, event_id, seat_ids, request.reservation_id)
+        self._gate.pass_gate(request.buyer_id, event_id, seat_ids, request.reservation_id)
         with finishing(partial(self._unlock, request, seat_ids)):
             reservation = self._hold(request, seat_ids)
         if reservation is not None:

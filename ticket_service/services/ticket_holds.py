@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from ticket_service.errors import InvalidInput, TicketsSoldOut, TicketTypeNotFound
 from ticket_service.services.after_write import AfterWrite, Change
 from ticket_service.services.holds import (
+    Gate,
     HoldRequest,
     HoldRules,
     HoldVerdict,
@@ -23,7 +24,6 @@ from ticket_service.services.holds import (
     run_hold,
 )
 from ticket_service.services.sql import iso, status
-from ticket_service.services.waiting_room import WaitingRoom
 from ticket_service.stores.postgres import Postgres, SqlScript
 
 HOLD_TICKETS = SqlScript.from_file("hold_tickets")
@@ -88,12 +88,12 @@ class TicketHolds:
     def __init__(
         self,
         postgres: Postgres,
-        waiting_room: WaitingRoom,
+        gate: Gate,
         after_write: AfterWrite,
         rules: HoldRules,
     ) -> None:
         self._postgres = postgres
-        self._waiting_room = waiting_room
+        self._gate = gate
         self._after_write = after_write
         self._rules = rules
 
@@ -133,7 +133,7 @@ class TicketHolds:
     def _reserve(self, request: HoldRequest, quantities: Counter[str]) -> dict[str, Any] | None:
         """Pass the gate, hold, and tell; None for a repeat."""
         event_id = request.event_id
-        self._waiting_room.pass_gate(request.buyer_id, event_id, [], request.reservation_id)
+        self._gate.pass_gate(request.buyer_id, event_id, [], request.reservation_id)
         with self._after_write.changing(event_id):
             reservation = self._hold(request, quantities)
         if reservation is not None:
