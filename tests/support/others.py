@@ -43,14 +43,18 @@ def end(database: Connection, reservation_id: str) -> None:
 
 
 def expire(database: Connection, reservation_id: str) -> None:
-    """The monolith: release a hold that is past its end."""
+    """The monolith: release a hold that is past its end.
+
+    It moves the end back, as this service does. Otherwise `pay`, whose clock stands still while it
+    waits, could confirm what was released: a fault between those two programs, not of this one.
+    """
     with database.cursor() as cursor:
         cursor.execute(
             """
             BEGIN;
             SELECT FROM reservations WHERE id = %(id)s FOR UPDATE;
             WITH expired AS (
-                UPDATE reservations SET status = 'cancelled'
+                UPDATE reservations SET status = 'cancelled', expires_at = created_at
                 WHERE id = %(id)s AND status = 'pending'
                   AND expires_at <= clock_timestamp() AT TIME ZONE 'UTC'
                 RETURNING id
