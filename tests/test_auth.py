@@ -1,7 +1,5 @@
 """Who is calling: tokens of the Auth Service, good ones and all others."""
 
-import base64
-import hmac
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -27,14 +25,13 @@ from tests.conftest import new_database
 from tests.support import factories
 from tests.support.buyers import token_for
 from tests.support.factories import Event, insert, section, ticket
-from tests.support.service import JWT_SECRET, Service, run_service
+from tests.support.service import Service, run_service
+from tests.support.tokens import UUID, claims, encoded, signed
 from tests.support.wire import check_error, check_soon, each
 from ticket_service.stores import schema
 
 MakeEvent = Callable[..., Event]
 StartService = Callable[..., Service]
-
-UUID = "0a1b2c3d-4e5f-4a6b-8c7d-0123456789ab"
 
 PROTECTED = [
     ("POST", "/seats/reserve"),
@@ -51,36 +48,6 @@ PROTECTED = [
     ("PUT", f"/queue/admin/{UUID}"),
     ("POST", f"/queue/admin/clear/{UUID}"),
 ]
-
-
-def claims(**others: Any) -> dict[str, Any]:
-    """The claims of a good token, and others over them."""
-    now = int(time.time())
-    return {
-        "userId": UUID,
-        "email": "a@b.c",
-        "role": "user",
-        "iat": now,
-        "exp": now + 3600,
-        **others,
-    }
-
-
-def signed(
-    payload: object,
-    key: str = JWT_SECRET,
-    header: dict[str, Any] | None = None,
-    hash: str = "sha256",
-) -> str:
-    """Any payload under any header, signed with HMAC: what PyJWT would refuse to make."""
-    parts = [{"typ": "JWT", "alg": "HS256"} if header is None else header, payload]
-    text = b".".join(encoded(json.dumps(part).encode()) for part in parts)
-    signature = hmac.digest(key.encode(), text, hash)
-    return (text + b"." + encoded(signature)).decode()
-
-
-def encoded(raw: bytes) -> bytes:
-    return base64.urlsafe_b64encode(raw).rstrip(b"=")
 
 
 def mine(service: Service, token: str) -> int:
@@ -125,6 +92,7 @@ def test_a_token_is_wanted_before_the_query_is_looked_at(service: Service):
         ("Bearer", "INVALID_TOKEN"),
         ("Bearer ", "INVALID_TOKEN"),
         ("Bearer {token} {token}", "INVALID_TOKEN"),
+        ("Bearer {token}, Bearer {token}", "AUTHENTICATION_REQUIRED"),
         ("Bearer x{token}", "INVALID_TOKEN"),
         ("Bearer {token}x", "INVALID_TOKEN"),
         ("Bearer ..", "INVALID_TOKEN"),
@@ -144,6 +112,24 @@ def test_an_authorization_that_is_no_token_is_refused(
 ):
     headers = {"Authorization": authorization.format(token=token_for())}
     check_error(service.get("/reservations/my", headers=headers), 401, code)
+
+
+@pytest.mark.parametrize(
+    "authorization",
+    [
+        "Bearer   {token}",
+        " Bearer {token} ",
+        "Bearer {token},",
+        "Basic dXNlcjpwYXNz, Bearer {token}",
+    ],
+)
+def test_a_token_may_stand_in_any_header_that_http_allows(service: Service, authorization: str):
+    headers = {"Authorization": authorization.format(token=token_for())}
+    assert service.get("/reservations/my", headers=headers).status == 200
+    headers = {"Authorization": authorization.format(token=token_for(exp=1))}
+    check_error(service.get("/reservations/my", headers=headers), 401, "TOKEN_EXPIRED")
+    headers = {"Authorization": authorization.format(token=token_for(role="root"))}
+    check_error(service.get("/reservations/my", headers=headers), 401, "INVALID_TOKEN")
 
 
 @pytest.mark.parametrize("where", ["token", "access_token", "jwt", "authorization"])
@@ -171,6 +157,8 @@ def test_a_token_counts_only_in_its_header(service: Service, where: str):
         jwt.encode(claims(), "", algorithm="none"),
         signed(claims(), header={"alg": "none"}).rsplit(".", 1)[0] + ".",
         signed(claims()).rsplit(".", 1)[0] + ".",
+        signed(claims(), header={"alg": "HS256", "crit": ["exp"]}),
+        signed(claims(), header={"alg": "HS256", "b64": False, "crit": ["b64"]}),
     ],
     ids=[
         "secret",
@@ -186,6 +174,8 @@ def test_a_token_counts_only_in_its_header(service: Service, where: str):
         "none",
         "none, cut",
         "cut",
+        "crit",
+        "b64",
     ],
 )
 def test_a_forged_token_is_refused(service: Service, token: str):

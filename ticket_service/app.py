@@ -28,7 +28,6 @@ def create_app(settings: Settings) -> Flask:
     """The application, on a database that stores/schema.py has checked; connects to nothing yet."""
     app = Flask(__name__, static_folder=None)
     init_requests(app)
-    init_auth(app, settings)
     init_errors(app)
     api = init_openapi(app, settings)
     for resource in (events, ticket_types, seats, reservations, queue, internal, health):
@@ -36,6 +35,7 @@ def create_app(settings: Settings) -> Flask:
     app.add_url_rule("/metrics", view_func=metrics)
     http = app.wsgi_app
     instance = app.extensions["ticket_service"] = Instance(app, settings)
+    init_auth(app, settings, instance.verifier)
     edge = Edge(
         http,
         instance.sockets,

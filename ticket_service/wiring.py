@@ -13,6 +13,7 @@ from flask import Flask
 
 from ticket_service.background import Background
 from ticket_service.config import Settings
+from ticket_service.http.tokens import TokenVerifier
 from ticket_service.realtime.announcer import Announcer
 from ticket_service.realtime.bus import Bus
 from ticket_service.realtime.choices import Choices
@@ -191,29 +192,27 @@ class _SocketHandlers:
     def __init__(
         self, settings: Settings, stores: _Stores, realtime: _Realtime, rules: _Rules
     ) -> None:
-        rooms, event_infos = realtime.rooms, stores.event_infos
+        rooms, presence, seats = realtime.rooms, realtime.presence, realtime.seats
+        event_infos = stores.event_infos
+        self.verifier = TokenVerifier(settings.jwt_key, settings.jwt_algorithm)
         waiting_room = rules.services.waiting_room
         self.memberships = memberships = Memberships(rooms, stores.sessions)
         restorer = Restorer(
-            rooms,
-            memberships,
-            event_infos,
-            waiting_room,
-            realtime.presence,
-            realtime.seats,
-            realtime.stock,
+            rooms, memberships, event_infos, waiting_room, presence, seats, realtime.stock
         )
-        self.sign_in = SignIn(rooms, realtime.socket_limit, stores.sessions, memberships, restorer)
+        self.sign_in = SignIn(
+            self.verifier, rooms, realtime.socket_limit, stores.sessions, memberships, restorer
+        )
         self.messages = Messages(
             rooms,
-            EventHandlers(memberships, event_infos, realtime.presence, realtime.stock),
+            EventHandlers(memberships, event_infos, presence, realtime.stock),
             QueueHandlers(rooms, memberships, event_infos, waiting_room),
             SeatHandlers(
                 rooms,
                 memberships,
                 event_infos,
                 rules.event_seats,
-                realtime.seats,
+                seats,
                 realtime.announcer,
                 secret=settings.jwt_key,
             ),
@@ -230,6 +229,7 @@ class Instance:
         rules = _Rules(settings, stores, realtime)
         handlers = _SocketHandlers(settings, stores, realtime, rules)
         self.services = rules.services
+        self.verifier = handlers.verifier
         self.sockets = Sockets(app, realtime.rooms, settings)
         _tie(realtime, rules, handlers, self.sockets)
         self.background = Background(

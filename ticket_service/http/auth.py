@@ -1,56 +1,49 @@
-"""Who is calling: the Auth Service's JWT (docs/contract.md, "Tokens")."""
+"""Who is calling, by the token in the request's header (docs/contract.md, "Tokens").
+
+Views are guarded by `signed_in`, `admin_only` and `service_only`. The header that browsers send,
+`Authorization: Bearer <token>`, is read here and goes straight to the verifier. Whatever else a
+client sends there is flask-jwt-extended's to read or to refuse. It decodes with the same verifier,
+so its `verify_jwt_in_request`, `jwt_required` and `decode_token` accept the same tokens.
+"""
 
 from __future__ import annotations
 
-import hashlib
 import hmac
-import time
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, NamedTuple
+from typing import Any
 
-from cachetools import LRUCache
 from flask import Flask, current_app, request
-from flask_jwt_extended import JWTManager, decode_token, get_jwt, verify_jwt_in_request
+from flask_jwt_extended import JWTManager, get_jwt, verify_jwt_in_request
 from flask_jwt_extended.exceptions import JWTExtendedException, NoAuthorizationError
-from jwt import ExpiredSignatureError, PyJWTError
 
 from ticket_service.config import Settings
-from ticket_service.errors import AuthenticationRequired, Forbidden, InvalidToken, TokenExpired
-from ticket_service.http.fields import UUID_PATTERN
+from ticket_service.errors import AuthenticationRequired, Forbidden, InvalidToken
 from ticket_service.http.responses import USER_ID
-
-ROLES = ("user", "admin")
-
-CLOCK_SKEW = 10
-"""Seconds that the Auth Service's clock may be ahead of ours when it stamps `iat`."""
-
-KEPT_CALLERS = 20_000
-"""Checked tokens kept: a browser sends the same one with every request, and checking it takes a
-third of a millisecond."""
+from ticket_service.http.tokens import Caller, TokenVerifier, caller_of, check_end
 
 
-def init_auth(app: Flask, settings: Settings) -> None:
-    """Tell flask-jwt-extended how the Auth Service signs."""
-    app.config.update(
-        JWT_IDENTITY_CLAIM="userId",
-        JWT_ALGORITHM=settings.jwt_algorithm,
-        JWT_DECODE_ALGORITHMS=[settings.jwt_algorithm],
-        JWT_SECRET_KEY=settings.jwt_key,
-        JWT_PUBLIC_KEY=settings.jwt_key,
-        JWT_DECODE_LEEWAY=CLOCK_SKEW,
-    )
-    JWTManager(app)
-    app.extensions["ticket_service.callers"] = LRUCache(KEPT_CALLERS)
+class TokenManager(JWTManager):
+    """flask-jwt-extended, which would read each token four times, with our verifier."""
+
+    def __init__(self, app: Flask, verifier: TokenVerifier) -> None:
+        super().__init__(app)
+        self._verifier = verifier
+
+    def _decode_jwt_from_config(
+        self, encoded_token: str, csrf_value: str | None = None, allow_expired: bool = False
+    ) -> dict[str, Any]:
+        """The claims. Raises TokenExpired, also where `allow_expired`, or InvalidToken. Tokens
+        come in no cookie, so there is no `csrf_value`."""
+        return {"type": "access", "fresh": False} | self._verifier.decode(encoded_token)
+
+
+def init_auth(app: Flask, settings: Settings, verifier: TokenVerifier) -> None:
+    """Have views check tokens with this verifier."""
+    app.config["JWT_IDENTITY_CLAIM"] = "userId"
+    app.extensions["ticket_service.tokens"] = verifier
+    TokenManager(app, verifier)
     app.extensions["ticket_service.service_token"] = settings.service_token.encode()
-
-
-class Caller(NamedTuple):
-    """Who a valid token belongs to, and until when (seconds since the epoch)."""
-
-    user_id: str
-    role: str
-    expires_at: float
 
 
 def signed_in(view: Callable[..., Any]) -> Callable[..., Any]:
@@ -97,51 +90,27 @@ def service_only(view: Callable[..., Any]) -> Callable[..., Any]:
     return guarded
 
 
-def caller_of_token(token: str) -> Caller:
-    """Who a token that did not come in a header belongs to. Raises TokenExpired or InvalidToken."""
-    return _checked(f"Bearer {token}", lambda: decode_token(token))
-
-
 def _caller() -> Caller:
     """The caller of this request."""
-    caller = _checked(request.headers.get("Authorization"), _claims_of_request)
+    header = request.headers.get("Authorization", "")
+    words = header.split()
+    if len(words) == 2 and words[0] == "Bearer" and "," not in header:
+        verifier: TokenVerifier = current_app.extensions["ticket_service.tokens"]
+        caller = verifier.verify(words[1])
+    else:
+        caller = _caller_of_odd_header()
     request.environ[USER_ID] = caller.user_id
     return caller
 
 
-def _claims_of_request() -> dict[str, Any]:
-    verify_jwt_in_request()
-    claims: dict[str, Any] = get_jwt()
-    return claims
-
-
-def _checked(header: str | None, read_claims: Callable[[], dict[str, Any]]) -> Caller:
-    """The caller who sends this header, from the kept ones or by checking the token."""
-    kept: LRUCache[bytes, Caller] = current_app.extensions["ticket_service.callers"]
-    # A header may have 8 kB, so what is kept is its hash.
-    key = hashlib.sha256((header or "").encode("utf-8", "surrogatepass")).digest()
-    caller = kept.get(key)
-    if caller is None:
-        caller = kept[key] = _verify(read_claims)
-    if caller.expires_at <= time.time():  # also for a fresh one: the skew is not for the end
-        raise TokenExpired
-    return caller
-
-
-def _verify(read_claims: Callable[[], dict[str, Any]]) -> Caller:
+def _caller_of_odd_header() -> Caller:
+    """The caller whose header is empty, of another scheme, a list of several, or no header."""
     try:
-        claims = read_claims()
+        verify_jwt_in_request()
     except NoAuthorizationError as error:
         raise AuthenticationRequired from error
-    except ExpiredSignatureError as error:
-        raise TokenExpired from error
-    except (JWTExtendedException, PyJWTError, ValueError) as error:
+    except JWTExtendedException as error:
         raise InvalidToken from error
-    user_id, role, expires_at = (claims.get(name) for name in ("userId", "role", "exp"))
-    if not isinstance(user_id, str) or not UUID_PATTERN.fullmatch(user_id):
-        raise InvalidToken
-    if claims.get("type") == "refresh":  # as flask-jwt-extended has it for headers
-        raise InvalidToken
-    if role not in ROLES or not isinstance(expires_at, int | float):
-        raise InvalidToken
-    return Caller(user_id.lower(), role, expires_at)
+    caller = caller_of(get_jwt())
+    check_end(caller)
+    return caller

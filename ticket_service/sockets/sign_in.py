@@ -9,7 +9,7 @@ import gevent
 from socketio.exceptions import ConnectionRefusedError
 
 from ticket_service.errors import AuthenticationRequired, ServiceError, TooManySockets
-from ticket_service.http.auth import caller_of_token
+from ticket_service.http.tokens import TokenVerifier
 from ticket_service.realtime import events
 from ticket_service.realtime.presence import PresenceReporter
 from ticket_service.realtime.rooms import Client, Rooms, SocketGone
@@ -31,12 +31,14 @@ class SignIn:
 
     def __init__(
         self,
+        verifier: TokenVerifier,
         rooms: Rooms,
         socket_limit: SocketLimit,
         sessions: Sessions,
         memberships: Memberships,
         restorer: Restorer,
     ) -> None:
+        self._verifier = verifier
         self._rooms = rooms
         self._socket_limit = socket_limit
         self._sessions = sessions
@@ -49,7 +51,7 @@ class SignIn:
         try:
             if not isinstance(token, str):
                 raise AuthenticationRequired
-            caller = caller_of_token(token)
+            caller = self._verifier.verify(token)
         except ServiceError as error:
             problem = refusal(error)
             raise ConnectionRefusedError(f"authentication: {problem['error']}", problem) from error
