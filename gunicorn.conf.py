@@ -10,6 +10,7 @@ import sys  # noqa: E402
 import psycopg2  # noqa: E402
 
 from ticket_service.config import ConfigError, Settings  # noqa: E402
+from ticket_service.libraries import private_parts  # noqa: E402
 from ticket_service.server.connections import (  # noqa: E402
     MIN_CONNECTIONS,
     RESERVED_FILES,
@@ -23,6 +24,11 @@ try:
     settings = Settings.from_environment()
 except ConfigError as error:
     sys.exit(f"The configuration is not usable. {error}")
+
+try:
+    private_parts.check()
+except private_parts.LibraryChanged as error:
+    sys.exit(f"A library is not usable. {error}")
 
 bind = [f"0.0.0.0:{port}" for port in (settings.port, settings.admin_port) if port]
 control_socket_disable = True

@@ -23,6 +23,7 @@ from engineio.exceptions import (
 )
 from engineio.packet import NOOP, PING, Packet
 
+from ticket_service.libraries import private_parts
 from ticket_service.realtime.budgets import UPGRADE_COST, Budget
 from ticket_service.realtime.websocket import MAX_UNSENT_BYTES, WebSocket
 
@@ -111,7 +112,7 @@ class EngineSocket(engineio.socket.Socket):  # type: ignore[misc] # engineio has
     def _upgrade_websocket(self, environ: Environ, start_response: Callable[..., Any]) -> Any:
         """Shake hands. Raises BudgetSpent."""
         if self.upgrading:
-            return self.server._bad_request()
+            return private_parts.bad_request(self.server)
         if self.connected:
             self.budget.spend(UPGRADE_COST)
         return WebSocket(self._websocket_handler, self.server, self.budget)(environ, start_response)

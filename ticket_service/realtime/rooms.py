@@ -15,6 +15,7 @@ import orjson
 from engineio.packet import MESSAGE, Packet
 from socketio.manager import Manager
 
+from ticket_service.libraries import private_parts
 from ticket_service.realtime.events import RoomEvent, person
 from ticket_service.realtime.websocket import text_frame
 
@@ -94,7 +95,7 @@ class Rooms(Manager):  # type: ignore[misc] # python-socketio has no types
 
     def is_closed(self, sid: str) -> bool:
         """Whether a socket was closed, of whose end we may not have been told."""
-        socket = self.server.eio.sockets.get(self.eio_sid_from_sid(sid, NAMESPACE))
+        socket = private_parts.open_sockets(self.server).get(self.eio_sid_from_sid(sid, NAMESPACE))
         return socket is None or bool(socket.closed)
 
     def _left(self, room: str) -> None:
@@ -230,7 +231,7 @@ class Rooms(Manager):  # type: ignore[misc] # python-socketio has no types
         """Send to each socket; in a large room others have their turn in between."""
         frames = b"".join(event.frames for event in batch)
         skipping = {event.skip for event in batch}
-        sockets = self.server.eio.sockets
+        sockets = private_parts.open_sockets(self.server)
         members = list(self.rooms.get(NAMESPACE, {}).get(room, {}).items())
         for number, (sid, engine_sid) in enumerate(members, start=1):
             socket = sockets.get(engine_sid)

@@ -21,6 +21,7 @@ from gunicorn.http.parser import RequestParser
 from gunicorn.http.unreader import SocketUnreader
 
 from ticket_service import metrics
+from ticket_service.libraries import private_parts
 
 MAX_CONNECTIONS = 10_000
 """Connections of one instance, if the limit of open files allows as many."""
@@ -164,7 +165,7 @@ class Incoming(SocketUnreader):
 
     def __init__(self, sock: Any, connections: Connections, idle_timeout: float) -> None:
         super().__init__(sock)
-        self._raw_socket = sock._sock
+        self._raw_socket = private_parts.raw_socket(sock)
         self._connections = connections
         self._idle_timeout = idle_timeout
         self._in_head = True

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import orjson
@@ -18,6 +19,7 @@ from wsproto.frame_protocol import CloseReason
 
 from ticket_service.errors import ServiceUnavailable
 from ticket_service.http.responses import Environ, error_answer
+from ticket_service.libraries import private_parts
 from ticket_service.metrics import SOCKETS_REFUSED
 from ticket_service.realtime.budgets import (
     NEWCOMER,
@@ -40,9 +42,10 @@ def guard(server: Any) -> None:
     would wait for ever.
     """
     limit = NewcomerLimit()
+    disconnect = partial(_disconnect, server)
 
     def handle(engine_sid: str, data: str | bytes) -> None:
-        socket = server.eio.sockets.get(engine_sid)
+        socket = private_parts.open_sockets(server).get(engine_sid)
         if socket is None or socket.closed:
             return  # what it sent before it knew
         try:
@@ -55,7 +58,7 @@ def guard(server: Any) -> None:
             disconnect(engine_sid, abort=True)
             return
         try:
-            server._handle_eio_message(engine_sid, data)
+            private_parts.pass_message_on(server, engine_sid, data)
         except Exception:
             log.exception("unhandled")
             disconnect(engine_sid, abort=True)
@@ -66,17 +69,18 @@ def guard(server: Any) -> None:
             socket.budget.allowance = SIGNED_IN
             limit.release()
 
-    def disconnect(engine_sid: str, *, abort: bool = False) -> None:
-        socket = server.eio.sockets.get(engine_sid)
-        if socket is not None:
-            socket.close(wait=False, abort=abort)
-
-    server.eio.on("message", handle)
-    server.eio.disconnect = disconnect
-    server.eio._handle_connect = _limited(server.eio._handle_connect, limit)
+    private_parts.take_messages(server, handle)
+    private_parts.replace_disconnect(server, disconnect)
+    private_parts.wrap_connect(server, partial(_limited, limit))
 
 
-def _limited(open_connection: Callable[..., Any], limit: NewcomerLimit) -> Callable[..., Any]:
+def _disconnect(server: Any, engine_sid: str, *, abort: bool = False) -> None:
+    socket = private_parts.open_sockets(server).get(engine_sid)
+    if socket is not None:
+        socket.close(wait=False, abort=abort)
+
+
+def _limited(limit: NewcomerLimit, open_connection: Callable[..., Any]) -> Callable[..., Any]:
     """The function of engineio that opens a connection, while there are not too many."""
 
     def open_or_refuse(environ: Environ, *args: Any, **kwargs: Any) -> Any:

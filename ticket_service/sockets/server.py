@@ -1,4 +1,15 @@
-"""The Socket.IO server."""
+"""The Socket.IO server.
+
+Flask-SocketIO is its entry: it makes python-socketio's server with our settings, and runs each
+handler in a Flask request of its own, with `request.sid`, made from the request that opened the
+connection. Nothing else of it is used: not its middleware, sessions, rooms or `emit`.
+
+python-socketio reads packets, knows which connection has signed in under which id, calls the
+handlers and sends what they return as acknowledgements. python-engineio beneath it answers the
+requests, keeps the sessions of clients that poll and gives up those that answer no ping. Ours are
+the WebSocket (realtime/engine.py, websocket.py), the rooms (realtime/rooms.py), and what is
+checked before either sees it (sockets/guard.py).
+"""
 
 from __future__ import annotations
 
@@ -9,13 +20,13 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
-import engineio.socket
 import gevent
 from flask import Flask
 from flask_socketio import SocketIO
 
 from ticket_service.config import Settings
 from ticket_service.http.responses import Answer, Environ, error_body
+from ticket_service.libraries import private_parts
 from ticket_service.messages import preferred_language, sentence
 from ticket_service.realtime.budgets import SIGNED_IN
 from ticket_service.realtime.engine import EngineSocket
@@ -49,8 +60,8 @@ class Sockets:
         )
         self._app = app
         self._rooms = rooms
-        self._engine = rooms.server.eio
-        engineio.socket.Socket = EngineSocket  # the engine makes one for each client
+        self._sockets = private_parts.open_sockets(rooms.server)
+        private_parts.use_sockets(EngineSocket)
         guard(rooms.server)
         self._silent: dict[str, float] = {}
         self._drain_seconds = settings.drain_seconds
@@ -81,7 +92,7 @@ class Sockets:
             gevent.sleep(0)
         now, earlier = time.monotonic(), self._silent
         self._silent = {}
-        for sid, socket in list(self._engine.sockets.items()):
+        for sid, socket in list(self._sockets.items()):
             if self._rooms.sid_from_eio_sid(sid, NAMESPACE) is None:
                 since = self._silent[sid] = earlier.get(sid, now)
                 if now - since > LOGIN_TIMEOUT:
@@ -91,7 +102,7 @@ class Sockets:
     def close(self) -> None:
         """Close all sockets, one after the other, over DRAIN_SECONDS; their clients connect to
         another instance by themselves, and must not all do so at once."""
-        sockets = list(self._engine.sockets.values())
+        sockets = list(self._sockets.values())
         random.shuffle(sockets)
         for socket in sockets:
             socket.close(wait=False)
@@ -100,7 +111,7 @@ class Sockets:
     def close_latecomers(self) -> None:
         """Close, until the process ends, whoever connects again before there is no way in."""
         while True:
-            for socket in list(self._engine.sockets.values()):
+            for socket in list(self._sockets.values()):
                 socket.close(wait=False)
             gevent.sleep(LATECOMERS_INTERVAL)
 

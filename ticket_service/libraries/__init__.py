@@ -1,0 +1,1 @@
+"""What we use of libraries beyond what they promise to keep."""
