@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
-
-from flask import Response
 
 from ticket_service.blueprints import services
 from ticket_service.blueprints.schemas.events import EventDetail, EventList, EventListQuery
+from ticket_service.http.access import public_document
 from ticket_service.http.parsing import Blueprint
-from ticket_service.http.responses import document
+from ticket_service.http.responses import Read
 from ticket_service.services.catalogue import EventQuery
 
 blueprint = Blueprint("events", __name__, url_prefix="/api/v1/events", description=__doc__)
@@ -18,15 +18,17 @@ blueprint = Blueprint("events", __name__, url_prefix="/api/v1/events", descripti
 @blueprint.route("")
 @blueprint.arguments(EventListQuery(), location="query")
 @blueprint.response(200, EventList)
-def list_events(query: dict[str, Any]) -> Response:
+@public_document
+def list_events(query: dict[str, Any]) -> Read:
     """List the events by start of sale"""
     # A form sends an empty text for "all".
     query |= {"q": query["q"] or None, "status": query["status"] or None}
-    return document(services().catalogue.events, EventQuery(**query))
+    return partial(services().catalogue.events, EventQuery(**query))
 
 
 @blueprint.route("/<id:event_id>")
 @blueprint.response(200, EventDetail)
-def get_event(event_id: str) -> Response:
+@public_document
+def get_event(event_id: str) -> Read:
     """Look at one event and its ticket types"""
-    return document(services().catalogue.event, event_id)
+    return partial(services().catalogue.event, event_id)

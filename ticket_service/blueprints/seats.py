@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from flask import Response
@@ -15,26 +16,29 @@ from ticket_service.blueprints.schemas.seats import (
     SeatReservationDetail,
     SeatReserve,
 )
+from ticket_service.http.access import public_document
 from ticket_service.http.auth import signed_in
 from ticket_service.http.openapi import BEARER
 from ticket_service.http.parsing import Blueprint
-from ticket_service.http.responses import document, done, private
+from ticket_service.http.responses import Read, done, private
 
 blueprint = Blueprint("seats", __name__, url_prefix="/api/v1/seats", description=__doc__)
 
 
 @blueprint.route("/layouts")
 @blueprint.response(200, LayoutList)
-def list_layouts() -> Response:
+@public_document
+def list_layouts() -> Read:
     """List the seat layouts, smallest first"""
-    return document(services().catalogue.layouts)
+    return services().catalogue.layouts
 
 
 @blueprint.route("/events/<id:event_id>")
 @blueprint.response(200, SeatMap)
-def get_seat_map(event_id: str) -> Response:
+@public_document
+def get_seat_map(event_id: str) -> Read:
     """Look at the seats of an event"""
-    return document(services().seat_maps.read, event_id)
+    return partial(services().seat_maps.read, event_id)
 
 
 @blueprint.route("/reserve", methods=["POST"])

@@ -19,6 +19,7 @@ from flask_jwt_extended.exceptions import JWTExtendedException, NoAuthorizationE
 
 from ticket_service.config import Settings
 from ticket_service.errors import AuthenticationRequired, Forbidden, InvalidToken
+from ticket_service.http.access import Access, declare
 from ticket_service.http.responses import USER_ID
 from ticket_service.http.tokens import Caller, TokenVerifier, caller_of, check_end
 
@@ -56,7 +57,7 @@ def signed_in(view: Callable[..., Any]) -> Callable[..., Any]:
     def guarded(*args: Any, **kwargs: Any) -> Any:
         return view(_caller().user_id, *args, **kwargs)
 
-    return guarded
+    return declare(guarded, Access.GUARDED)
 
 
 def admin_only(view: Callable[..., Any]) -> Callable[..., Any]:
@@ -68,7 +69,7 @@ def admin_only(view: Callable[..., Any]) -> Callable[..., Any]:
             raise Forbidden
         return view(*args, **kwargs)
 
-    return guarded
+    return declare(guarded, Access.GUARDED)
 
 
 def service_only(view: Callable[..., Any]) -> Callable[..., Any]:
@@ -87,7 +88,7 @@ def service_only(view: Callable[..., Any]) -> Callable[..., Any]:
             raise Forbidden
         return view(*args, **kwargs)
 
-    return guarded
+    return declare(guarded, Access.GUARDED)
 
 
 def _caller() -> Caller:

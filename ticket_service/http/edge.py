@@ -2,9 +2,9 @@
 
 Request id, headers for browsers, what a port serves, and the fast lane. Flask spends more time
 finding a route and building a response than a kept document takes to send, so a URL that a route
-has once answered with a document is remembered together with the function that reads the document;
-the next GET of the same URL calls that function at once. Parsing and checking stay in the routes,
-and freshness in the function: the lane knows neither.
+has once answered with a public document (http/access.py) is remembered together with the function
+that reads the document; the next GET of the same URL calls that function at once. Parsing and
+checking stay in the routes, and freshness in the function: the lane knows neither.
 """
 
 from __future__ import annotations

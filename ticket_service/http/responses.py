@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from contextvars import ContextVar
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import orjson
@@ -23,7 +23,7 @@ REQUEST_ID = "ticket_service.request_id"
 ROUTE = "ticket_service.route"
 USER_ID = "ticket_service.user_id"
 READ = "ticket_service.read"
-"""Set by a route that answered with a document: the function that reads the document again."""
+"""Set by a public document (http/access.py): the function that reads it again."""
 
 current_request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 """For the log lines that are written on behalf of a request."""
@@ -180,14 +180,6 @@ def _ranks_gzip(accept_encoding: str) -> bool:
 def respond(answer: Answer) -> Response:
     """An answer as a Flask response."""
     return Response(answer.body, status=answer.status, headers=answer.headers)
-
-
-def document(read: Callable[..., Document], *arguments: Any) -> Response:
-    """The document that `read` returns; the edge may call it again for the same URL, without an
-    application context."""
-    answer = document_answer(read(*arguments), request.environ)
-    request.environ[READ] = partial(read, *arguments)
-    return respond(answer)
 
 
 def private(body: bytes) -> Response:
