@@ -383,7 +383,7 @@ def test_what_another_program_deletes_is_not_found_within_a_second(
     assert {service.get(path).status for path in paths} == {200}
     with database.cursor() as cursor:
         cursor.execute("DELETE FROM events WHERE id = %s", (event.id,))
-    check_soon(lambda: {service.get(path).status for path in paths}, {404})
+    check_soon(lambda: {service.get(path).status for path in paths}, {404}, seconds=1)
     for path, code in paths.items():
         check_error(service.get(path), 404, code)
 
@@ -402,4 +402,4 @@ def test_what_another_program_changes_shows_within_a_second(
     with database.cursor() as cursor:
         cursor.execute("UPDATE ticket_types SET price = 2000 WHERE event_id = %s", (event.id,))
         cursor.execute("UPDATE events SET status = 'cancelled' WHERE id = %s", (event.id,))
-    check_soon(seen, ("cancelled", "cancelled", 2_000))
+    check_soon(seen, ("cancelled", "cancelled", 2_000), seconds=1)

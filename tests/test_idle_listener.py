@@ -21,9 +21,9 @@ def test_who_waits_in_silence_still_hears_of_his_admission(service, start_servic
         time.sleep(SILENCE)
         assert len(socket.heard) == before
         inside.leave()
-        socket.wait_for("queue-entry-allowed", seconds=1)
+        socket.wait_for("queue-entry-allowed")
         clear_queue(service, event_id)
-        socket.wait_for("queue-cleared", seconds=1)
+        socket.wait_for("queue-cleared")
     lines = [line["message"] for line in other.log_lines()]
     assert lines.count("listening") == 1
     assert "not listening" not in lines

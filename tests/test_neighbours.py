@@ -211,6 +211,6 @@ def test_an_event_that_cannot_be_moved_keeps_no_other_from_its_status(
     )
     answer = service.post("/reservations", token=token_for(), json={"eventId": good.id, **order})
     assert answer.status == 201
-    check_soon(lambda: status(good), "sold_out", seconds=2)
+    check_soon(lambda: status(good), "sold_out")
     assert status(bad) == "upcoming"
     execute(database, "DROP TRIGGER refuse ON events")

@@ -32,8 +32,8 @@ UUID = "0a1b2c3d-4e5f-4a6b-8c7d-0123456789ab"
 
 MakeEvent = Callable[..., Event]
 
-AT_ONCE = 0.5
-"""Seconds: before the next look at what other programs changed, of which there is one a second."""
+AT_ONCE = 1.0
+"""Seconds within which browsers hear of what the service itself wrote."""
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 import time
 from itertools import pairwise
+from statistics import median
 
 import pytest
 
@@ -63,11 +64,13 @@ def test_the_interval_is_a_setting(browser, start_service, event):
     looks = browser.connect(service.url)
     looks.join("join-event", event)
     looks.wait("room-info")
-    for number in range(4):
+    delays = []
+    for number in range(5):
         before, started = len(looks.log), time.time()
         browser.connect(service.url).join("join-event", event)
         told = looks.wait("room-info", lambda t, n=number: t["userCount"] == n + 2, after=before)
-        assert told.at - started < 0.9
+        delays.append(told.at - started)
+    assert median(delays) < 0.9
 
 
 def test_the_count_is_right_again_after_an_instance_died(browser, start_service, service, event):

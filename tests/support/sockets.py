@@ -32,7 +32,7 @@ class Socket:
 
     def ask(self, name: str, *payload: Any) -> Any:
         """Send an event and give its acknowledgement."""
-        return self.client.call(name, payload[0] if payload else None, timeout=5)
+        return self.client.call(name, payload[0] if payload else None, timeout=10)
 
     def payloads(self, name: str) -> list[Any]:
         """Of all events of this name so far."""
@@ -42,7 +42,7 @@ class Socket:
         """When each event of this name came."""
         return [heard.at for heard in self.heard if heard.name == name]
 
-    def wait_for(self, name: str, count: int = 1, seconds: float = 2.0) -> list[Any]:
+    def wait_for(self, name: str, count: int = 1, seconds: float = 10.0) -> list[Any]:
         """Wait until so many events of this name came; their payloads. Fails if they do not."""
         deadline = time.monotonic() + seconds
         while len(found := self.payloads(name)) < count:
