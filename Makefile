@@ -15,7 +15,7 @@ $(shell rm -f $(INSTALLED))
 endif
 endif
 
-.PHONY: help run test check format token bench clean
+.PHONY: help run test unit check format token bench clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -26,6 +26,9 @@ run: $(INSTALLED) ## Start the service with its own PostgreSQL, Valkey and demo 
 
 test: $(INSTALLED) $(JS_INSTALLED) ## Run the tests against real servers
 	@$(PY) -m pytest
+
+unit: $(INSTALLED) ## Run the tests that need no servers: a few seconds
+	@$(PY) -m pytest -n 0 tests/unit
 
 check: $(INSTALLED) $(JS_INSTALLED) ## Everything that must pass: format, lint, types, tests
 	@$(PY) -m ruff format --check .

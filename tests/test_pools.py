@@ -1,6 +1,5 @@
 """No event, no search and no reader takes the connections that others need."""
 
-import random
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -12,7 +11,6 @@ from pathlib import Path
 from statistics import median
 from uuid import uuid4
 
-import gevent
 import psycopg2
 import pytest
 from psycopg2.extensions import connection as Connection
@@ -29,7 +27,6 @@ from tests.support.service import Response, Service, run_service
 from tests.test_degradation import buy_seat, buy_ticket, eventually, refused, row_locked, timed
 from ticket_service.stores import keys
 from ticket_service.stores.postgres import CHECKOUT_TIMEOUT, STATEMENT_TIMEOUT_MS
-from ticket_service.stores.slots import Slots
 
 SOON = 1.0
 """Seconds: less than a lock time-out, so most have not waited behind one that ran out."""
@@ -222,25 +219,3 @@ def test_slow_searches_stop_neither_readers_nor_buyers(
                 assert median(times(calls, 200)) < SOON
             assert median(buy_both(service, events[0], 5)) < SOON
         assert all(refused(answer) for answer in answers)
-
-
-def test_slots_are_given_back_whatever_happens_to_who_waits():
-    """Not through HTTP: nobody there can be killed while they wait."""
-    slots = Slots(4, 40)
-    chance = random.Random(1)
-
-    def use(group: str | None) -> None:
-        if slots.take(group, chance.random() / 100):
-            try:
-                gevent.sleep(chance.random() / 200)
-            finally:
-                slots.give_back(group)
-
-    for _ in range(30):
-        users = [gevent.spawn(use, chance.choice([None, "a", "b", "c"])) for _ in range(60)]
-        gevent.sleep(chance.random() / 100)
-        gevent.killall(chance.sample(users, 20))
-        gevent.joinall(users, raise_error=False)
-    assert (slots._free, slots._places) == (4, 40)
-    assert not slots._lines
-    assert not slots._held
