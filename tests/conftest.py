@@ -1,15 +1,12 @@
 """The servers, the database and the instances that the tests share."""
 
-import secrets
 import signal
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from urllib.parse import urlsplit
 
-import psycopg2
 import pytest
 from psycopg2.extensions import connection as Connection
 from redis import Redis
@@ -17,8 +14,8 @@ from redis import Redis
 from dev.servers import Servers
 from dev.servers import servers as run_servers
 from tests.support import factories
-from tests.support.books import check_books
 from tests.support.browser import Browser, run_browser
+from tests.support.databases import connected, new_database
 from tests.support.factories import Event
 from tests.support.service import JWT_SECRET, Service, run_service
 from ticket_service.stores import schema
@@ -77,8 +74,7 @@ def servers(folder: Path) -> Iterator[Servers]:
 @pytest.fixture
 def database(servers: Servers) -> Iterator[Connection]:
     """A connection to arrange and to check with; every statement commits at once."""
-    with closing(psycopg2.connect(servers.database_url)) as connection:
-        connection.autocommit = True
+    with connected(servers.database_url) as connection:
         yield connection
 
 
@@ -121,34 +117,3 @@ def browser() -> Iterator[Browser]:
     """A process of browsers' Socket.IO clients."""
     with run_browser() as process:
         yield process
-
-
-@contextmanager
-def new_database(server_url: str) -> Iterator[str]:
-    """Create an empty database on a server and give its URL; drop it in the end."""
-    name = f"ticket_test_{secrets.token_hex(6)}"
-    with closing(psycopg2.connect(server_url)) as connection:
-        connection.autocommit = True
-        with connection.cursor() as cursor:
-            cursor.execute(f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8'")
-            try:
-                yield urlsplit(server_url)._replace(path=f"/{name}").geturl()
-            finally:
-                cursor.execute(f"DROP DATABASE {name} WITH (FORCE)")
-
-
-@contextmanager
-def migrated_database(server_url: str) -> Iterator[str]:
-    """A new database that has all the service needs, for tests that must be alone in it."""
-    with new_database(server_url) as url:
-        schema.migrate(url, "public")
-        yield url
-
-
-@contextmanager
-def balanced(database_url: str) -> Iterator[Connection]:
-    """A connection to arrange and to check with; in the end the books must balance."""
-    with closing(psycopg2.connect(database_url)) as connection:
-        connection.autocommit = True
-        yield connection
-        check_books(connection)

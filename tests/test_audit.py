@@ -14,10 +14,9 @@ import psycopg2
 import pytest
 from psycopg2.extensions import connection as Connection
 
-from dev.servers import Servers
 from dev.workspace import ROOT
-from tests.conftest import balanced, migrated_database
 from tests.support.buyers import token_for
+from tests.support.databases import balanced_database, own_database_url
 from tests.support.factories import Event, one, section, ticket
 from tests.support.holds import hold_seats, hold_tickets
 from tests.support.internal import TOKEN, audit, metric
@@ -30,17 +29,11 @@ MakeEvent = Callable[..., Event]
 GAUGE = "ticket_audit_faults"
 
 
-@pytest.fixture(scope="module")
-def database_url(servers: Servers) -> Iterator[str]:
-    """A database of which these tests know all faults."""
-    with migrated_database(servers.database_url) as url:
-        yield url
+database_url = own_database_url
+"""A database of which these tests know all faults."""
 
 
-@pytest.fixture
-def database(database_url: str) -> Iterator[Connection]:
-    with balanced(database_url) as connection:
-        yield connection
+database = balanced_database
 
 
 @pytest.fixture(scope="module")

@@ -21,9 +21,9 @@ from cryptography.hazmat.primitives.serialization import (
 from psycopg2.extensions import connection as Connection
 
 from dev.servers import Servers
-from tests.conftest import new_database
 from tests.support import factories
 from tests.support.buyers import token_for
+from tests.support.databases import new_database
 from tests.support.factories import Event, insert, section, ticket
 from tests.support.service import Service, run_service
 from tests.support.tokens import UUID, claims, encoded, signed

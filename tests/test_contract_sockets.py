@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 from tests.support import contract
+from tests.support.browser import Browser
 from tests.support.buyers import token_for
 from tests.support.factories import Event, section, ticket
 from tests.support.service import Service
-from tests.support.sockets import connected, refusal
 from ticket_service.realtime import events
 from ticket_service.realtime.budgets import NEWCOMER, SIGNED_IN
 from ticket_service.realtime.message_limit import BURST, PER_SECOND
@@ -28,7 +28,7 @@ SENT = contract.of_chapter("What clients send")
 HEARD = contract.of_chapter("What clients hear")
 
 
-def test_connect_errors_are_as_written(service: Service):
+def test_connect_errors_are_as_written(browser: Browser, service: Service):
     written = contract.section("Connecting").table("Connect error")
     assert written.keys() <= contract.section("Errors").table("Code").keys()
     tokens = {
@@ -37,7 +37,7 @@ def test_connect_errors_are_as_written(service: Service):
         "TOKEN_EXPIRED": {"token": token_for(exp=1)},
     }
     for code, auth in tokens.items():
-        refused = refusal(service, auth)
+        refused = browser.refusal(service.url, auth)
         assert refused["data"]["code"] == code
         assert refused["message"].startswith("authentication")
         assert written[code][0] == "begins with `authentication`"
@@ -54,17 +54,19 @@ def test_every_event_that_clients_send_is_there_with_its_payload():
         assert part.table("Payload").keys() == schema.fields.keys(), name
 
 
-def test_acknowledgements_are_as_written(service: Service, make_event: Callable[..., Event]):
+def test_acknowledgements_are_as_written(
+    browser: Browser, service: Service, make_event: Callable[..., Event]
+):
     event = make_event(sections=[section()], tickets=[ticket()])
-    with connected(service, token_for()) as socket:
-        for name in (*(name for name in SENT if "leave" not in name), "leave-event", "leave-queue"):
-            payload = {"eventId": event.id, "seats": event.seat_ids[:1]}
-            written = SENT[name].table("Acknowledgement")
-            answer = socket.ask(name, payload)
-            assert answer["success"] is True, answer
-            assert written.keys() == answer.keys(), name
-        refused = socket.ask("join-event", {"eventId": "nonsense"})
-        assert refused.keys() == {"success", "error", "message", "code", "details"}
+    client = browser.connect(service.url)
+    for name in (*(name for name in SENT if "leave" not in name), "leave-event", "leave-queue"):
+        payload = {"eventId": event.id, "seats": event.seat_ids[:1]}
+        written = SENT[name].table("Acknowledgement")
+        answer = client.emit(name, payload)
+        assert answer["success"] is True, answer
+        assert written.keys() == answer.keys(), name
+    refused = client.emit("join-event", {"eventId": "nonsense"})
+    assert refused.keys() == {"success", "error", "message", "code", "details"}
 
 
 def built() -> dict[str, events.RoomEvent]:

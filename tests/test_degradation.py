@@ -21,14 +21,14 @@ import urllib3
 from psycopg2.extensions import connection as Connection
 from redis import Redis
 
-from dev.servers import Servers, postgres, valkey
-from tests.conftest import balanced, migrated_database
+from dev.servers import postgres, valkey
 from tests.support.books import check_books
+from tests.support.browser import run_client
 from tests.support.buyers import at_once, token_for
+from tests.support.databases import balanced_database, own_database_url
 from tests.support.factories import Event, one, section, ticket
 from tests.support.proxy import Address, Proxy, proxy
 from tests.support.service import Response, Service, run_service
-from tests.support.sockets import connected
 from tests.support.visitors import arrive, overview, run_queue
 from ticket_service.stores import redis as stores_redis
 from ticket_service.stores import redis_state as redis_states
@@ -66,11 +66,8 @@ class Instance:
         eventually(lambda: redis_state(self.service) in states, seconds=20)
 
 
-@pytest.fixture(scope="module")
-def database_url(servers: Servers) -> Iterator[str]:
-    """A database that only these tests write, so that its books can be checked."""
-    with migrated_database(servers.database_url) as url:
-        yield url
+database_url = own_database_url
+"""A database that only these tests write, so that its books can be checked."""
 
 
 @pytest.fixture(scope="module")
@@ -97,11 +94,7 @@ def instance(shared: Instance) -> Iterator[Instance]:
     eventually(lambda: shared.state() == (200, "ok"))
 
 
-@pytest.fixture
-def database(database_url: str) -> Iterator[Connection]:
-    """A connection to arrange and to check with; after each test the books must balance."""
-    with balanced(database_url) as connection:
-        yield connection
+database = balanced_database
 
 
 @pytest.fixture
@@ -453,8 +446,8 @@ def test_when_redis_is_back_people_are_admitted_and_told_again(
     run_queue(service, event.id, threshold=1)
     inside, waiting = arrive(service, event.id, 2)
     with ExitStack() as stack:
-        socket = stack.enter_context(connected(service, waiting.token))
-        assert socket.ask("join-queue", event.id)["position"] == 1
+        socket = stack.enter_context(run_client(service.url, waiting.token))
+        assert socket.emit("join-queue", event.id)["position"] == 1
         url = redis_url
         if loss == "flush":
             with Redis.from_url(redis_url) as redis:
@@ -462,8 +455,8 @@ def test_when_redis_is_back_people_are_admitted_and_told_again(
                 redis.script_flush()
         else:
             instance.redis.refuse()
-            eventually(lambda: socket.ask("join-queue", event.id).get("code") is not None)
-            assert socket.ask("join-queue", event.id)["code"] == "QUEUE_UNAVAILABLE"
+            eventually(lambda: socket.emit("join-queue", event.id).get("code") is not None)
+            assert socket.emit("join-queue", event.id)["code"] == "QUEUE_UNAVAILABLE"
         if loss == "restart":
             url = stack.enter_context(valkey(subfolder(folder, f"restarted-valkey-{event.id}")))
             instance.redis.upstream = address(url)
@@ -474,7 +467,7 @@ def test_when_redis_is_back_people_are_admitted_and_told_again(
         if loss != "outage":
             run_queue(service, event.id, threshold=1)
             assert inside.check()["status"] == "active"
-        assert socket.ask("join-queue", event.id)["position"] == 1
+        assert socket.emit("join-queue", event.id)["position"] == 1
         inside.leave()
         socket.wait_for("queue-entry-allowed")
         assert waiting.stands() == ("active", 0)

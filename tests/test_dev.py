@@ -23,7 +23,7 @@ from dev import demo_data
 from dev.processes import free_port, wait_for_end
 from dev.servers import Servers
 from dev.workspace import DEMO_BUYER_ID, ROOT
-from tests.conftest import new_database
+from tests.support.databases import new_database
 from ticket_service.stores import schema
 
 SECRET = "a secret of the tests, which signs nothing elsewhere"

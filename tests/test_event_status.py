@@ -9,13 +9,12 @@ from pathlib import Path
 import pytest
 from psycopg2.extensions import connection as Connection
 
-from dev.servers import Servers
-from tests.conftest import balanced, migrated_database
+from tests.support.browser import Client, run_client
 from tests.support.buyers import token_for
+from tests.support.databases import balanced_database, own_database_url
 from tests.support.factories import Event, one, section, ticket
 from tests.support.internal import metric
-from tests.support.listeners import Listener, listener
-from tests.support.service import Service, run_service
+from tests.support.service import Service, run_services
 from tests.support.wire import check_soon
 
 MakeEvent = Callable[..., Event]
@@ -24,29 +23,17 @@ SWEEP = 10
 """Seconds within which what another program changed is to be noticed."""
 
 
-@pytest.fixture(scope="module")
-def database_url(servers: Servers) -> Iterator[str]:
-    """A database whose events only the instances of these tests move."""
-    with migrated_database(servers.database_url) as url:
-        yield url
+database_url = own_database_url
+"""A database whose events only the instances of these tests move."""
 
 
-@pytest.fixture
-def database(database_url: str) -> Iterator[Connection]:
-    """A connection to arrange and to check with; after each test the books must balance."""
-    with balanced(database_url) as connection:
-        yield connection
+database = balanced_database
 
 
 @pytest.fixture(scope="module")
 def instances(database_url: str, folder: Path) -> Iterator[list[Service]]:
-    with ExitStack() as stack:
-        started = [
-            stack.enter_context(run_service(folder, DATABASE_URL=database_url)) for _ in range(2)
-        ]
+    with run_services(folder, 2, DATABASE_URL=database_url) as started:
         yield started
-        for instance in started:
-            instance.kill()
 
 
 def status(database: Connection, event: Event) -> str:
@@ -65,10 +52,10 @@ def listed(instances: list[Service], event: Event) -> set[str]:
     return {seen["status"] for one in instances for seen in one.get(path).json()["events"]}
 
 
-def told(browser: Listener, event: Event) -> list[str]:
+def told(browser: Client, event: Event) -> list[str]:
     """What a browser heard of an event's status; it heard nothing but that."""
     payloads = [
-        payload for payload in browser.heard("event-status") if payload["eventId"] == event.id
+        payload for payload in browser.payloads("event-status") if payload["eventId"] == event.id
     ]
     assert all(payload.keys() == {"eventId", "status"} for payload in payloads)
     return [payload["status"] for payload in payloads]
@@ -95,10 +82,10 @@ def test_a_sale_begins_and_ends_at_its_times(
         time.sleep(max(0, made_at + seconds - time.monotonic()))
 
     with ExitStack() as stack:
-        browsers = [stack.enter_context(listener(instance)) for instance in instances]
+        browsers = [stack.enter_context(run_client(instance.url)) for instance in instances]
         for browser in browsers:
             for event in (both, opening, closing_, full, cancelled, bare):
-                browser.join("event", event.id)
+                browser.join("join-event", event)
         at(begins - 0.3)
         assert shown(instances, both) == {"upcoming"}
         assert [status(database, event) for event in (both, opening, bare)] == ["upcoming"] * 3
@@ -134,10 +121,10 @@ def test_the_last_seat_or_ticket_makes_it_sold_out_and_the_first_return_undoes_i
         return status(database, event)
 
     with ExitStack() as stack:
-        browsers = [stack.enter_context(listener(instance)) for instance in instances]
+        browsers = [stack.enter_context(run_client(instance.url)) for instance in instances]
         for browser in browsers:
             for event in (seats, tickets, mixed):
-                browser.join("event", event.id)
+                browser.join("join-event", event)
         for event in (seats, tickets, mixed):
             token = token_for()
             everything = orders(event)

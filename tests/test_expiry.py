@@ -18,16 +18,16 @@ import pytest
 from psycopg2.extensions import connection as Connection
 
 from dev.servers import Servers
-from tests.conftest import balanced, migrated_database, new_database
 from tests.support import factories
 from tests.support.books import check_books, faults
+from tests.support.browser import run_client
 from tests.support.buyers import token_for
+from tests.support.databases import balanced_database, new_database, own_database_url
 from tests.support.factories import Event, one, section, ticket
 from tests.support.holds import hold_seats, hold_tickets
 from tests.support.internal import TOKEN, audit, metric, tell_payment
-from tests.support.listeners import listener
 from tests.support.others import pay
-from tests.support.service import Service, run_service
+from tests.support.service import Service, run_services
 from tests.support.wire import check_soon
 from ticket_service.stores import schema
 
@@ -45,11 +45,8 @@ PACE = 0.004
 """Seconds between the ends of two holds of a meeting."""
 
 
-@pytest.fixture(scope="module")
-def database_url(servers: Servers) -> Iterator[str]:
-    """A database in which only the instances of these tests end holds."""
-    with migrated_database(servers.database_url) as url:
-        yield url
+database_url = own_database_url
+"""A database in which only the instances of these tests end holds."""
 
 
 @contextmanager
@@ -59,31 +56,16 @@ def connected(database_url: str) -> Iterator[Connection]:
         yield connection
 
 
-@pytest.fixture
-def database(database_url: str) -> Iterator[Connection]:
-    """A connection to arrange and to check with; after each test the books must balance."""
-    with balanced(database_url) as connection:
-        yield connection
+database = balanced_database
 
 
 @pytest.fixture(scope="module")
 def instances(database_url: str, folder: Path) -> Iterator[list[Service]]:
     """Three, whose holds last a second."""
-    with ExitStack() as stack:
-        started = [
-            stack.enter_context(
-                run_service(
-                    folder,
-                    DATABASE_URL=database_url,
-                    INTERNAL_API_TOKEN=TOKEN,
-                    HOLD_TTL_SECONDS="1",
-                )
-            )
-            for _ in range(3)
-        ]
+    with run_services(
+        folder, 3, DATABASE_URL=database_url, INTERNAL_API_TOKEN=TOKEN, HOLD_TTL_SECONDS="1"
+    ) as started:
         yield started
-        for instance in started:
-            instance.kill()
 
 
 def buy(service: Service, path: str, order: dict[str, Any], token: str) -> tuple[str, float]:
@@ -153,18 +135,18 @@ def test_browsers_hear_within_a_second_that_a_hold_ran_out(
     instances: list[Service], make_event: MakeEvent
 ):
     event = make_event(sections=[section()], tickets=[ticket(total=100)])
-    with listener(instances[2]) as browser:
-        browser.join("seat-selection", event.id)
-        browser.join("event", event.id)
+    with run_client(instances[2].url) as browser:
+        browser.join("join-seat-selection", event)
+        browser.join("join-event", event)
         buy_seats(instances[0], event, token_for(), 0, 1)
         _, end = buy_tickets(instances[1], event, token_for())
-        assert browser.heard("seat-released") == []
+        assert browser.payloads("seat-released") == []
         time.sleep(end + 1 - time.time())
-        released = browser.heard("seat-released")
-        check_soon(lambda: last_stock(browser.heard), {100})  # at most one of them a second
+        released = browser.payloads("seat-released")
+        check_soon(lambda: last_stock(browser.payloads), {100})  # at most one of them a second
         time.sleep(0.5)
-        assert browser.heard("seat-released") == released
-        assert browser.heard("seats-released") == released
+        assert browser.payloads("seat-released") == released
+        assert browser.payloads("seats-released") == released
     assert sorted(heard["seatId"] for heard in released) == sorted(event.seat_ids[:2])
     for heard in released:
         told_at = datetime.fromisoformat(heard.pop("timestamp")).timestamp()
@@ -178,19 +160,19 @@ def test_browsers_hear_of_a_release_at_once(
 ):
     """Not only with the next look at what others changed, of which there is one a second."""
     events = [make_event(sections=[section()], tickets=[ticket()]) for _ in "1234"]
-    with listener(instances[0]) as browser:
+    with run_client(instances[0].url) as browser:
         for event in events:
-            browser.join("seat-selection", event.id)
-            browser.join("event", event.id)
+            browser.join("join-seat-selection", event)
+            browser.join("join-event", event)
         time.sleep(1)  # what is there is known
         for number, event in enumerate(events):
             hold_seats(database, event, event.seat_ids[:1], 2.5 + number / 4)
             hold_tickets(database, event, 1, 2.5 + number / 4)
         time.sleep(2.4)
-        before = len(browser.heard("ticket-updated"))
+        before = len(browser.payloads("ticket-updated"))
         time.sleep(1 + 2)
-        released = browser.heard("seat-released")
-        back = browser.heard("ticket-updated")[before:]
+        released = browser.payloads("seat-released")
+        back = browser.payloads("ticket-updated")[before:]
     assert len(released) == len(back) == 4
     delays = []
     for table, told in (("seats", released), ("ticket_types", back)):
@@ -272,11 +254,11 @@ def test_a_thousand_holds_end_once_each_and_within_a_second(
     before = Counter({name: total(instances, name) for name in (f"{LAG}_count", f"{LAG}_sum")})
     quick = total(instances, f"{LAG}_bucket", le="1.0")
     with ExitStack() as stack:
-        browsers = [stack.enter_context(listener(instance)) for instance in instances]
+        browsers = [stack.enter_context(run_client(instance.url)) for instance in instances]
         for browser in browsers:
             for event in events:
-                browser.join("seat-selection", event.id)
-                browser.join("event", event.id)
+                browser.join("join-seat-selection", event)
+                browser.join("join-event", event)
         held = []
         for event in events:
             held += hold_seats(database, event, event.seat_ids, 2)
@@ -288,8 +270,8 @@ def test_a_thousand_holds_end_once_each_and_within_a_second(
         time.sleep(2 + 1.5)
         assert [states(database, event) for event in events] == [{"expired": 250}] * 4
         for browser in browsers:
-            check_soon(lambda heard=browser.heard: last_stock(heard), {250})
-            released = Counter(heard["seatId"] for heard in browser.heard("seat-released"))
+            check_soon(lambda heard=browser.payloads: last_stock(heard), {250})
+            released = Counter(heard["seatId"] for heard in browser.payloads("seat-released"))
             assert released == Counter({id_: 1 for event in events for id_ in event.seat_ids})
     with database.cursor() as cursor:
         cursor.execute(

@@ -11,9 +11,8 @@ import psycopg2
 import pytest
 from psycopg2.extensions import connection as Connection
 
-from dev.servers import Servers
-from tests.conftest import balanced, migrated_database
 from tests.support.buyers import token_for
+from tests.support.databases import balanced_database, own_database_url
 from tests.support.factories import Event, one, section, ticket
 from tests.support.holds import hold_seats, hold_tickets
 from tests.support.internal import metric
@@ -29,18 +28,11 @@ PAUSE = 6.0
 """Seconds within which what was locked for long is tried again, and some for a slow machine."""
 
 
-@pytest.fixture(scope="module")
-def database_url(servers: Servers) -> Iterator[str]:
-    """A database in which only the instances of these tests end holds."""
-    with migrated_database(servers.database_url) as url:
-        yield url
+database_url = own_database_url
+"""A database in which only the instances of these tests end holds."""
 
 
-@pytest.fixture
-def database(database_url: str) -> Iterator[Connection]:
-    """A connection to arrange and to check with; after each test the books must balance."""
-    with balanced(database_url) as connection:
-        yield connection
+database = balanced_database
 
 
 @pytest.fixture(scope="module")

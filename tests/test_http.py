@@ -18,8 +18,8 @@ import pytest
 
 from dev.processes import free_port
 from dev.servers import Servers
-from tests.conftest import new_database
 from tests.support.buyers import token_for
+from tests.support.databases import new_database
 from tests.support.factories import Event, section, ticket
 from tests.support.service import Response, Service, run_service
 from tests.support.wire import check_error, check_soon

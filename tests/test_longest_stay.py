@@ -12,9 +12,9 @@ import pytest
 from redis import Redis
 
 from dev.servers import Servers, valkey
+from tests.support.browser import run_client
 from tests.support.factories import Event, section, ticket
 from tests.support.service import Response, Service, run_service
-from tests.support.sockets import connected
 from tests.support.visitors import Visitor, arrive, overview, run_queue
 from tests.support.wire import check_error, check_soon, is_korean, is_time
 from ticket_service.stores import keys
@@ -115,8 +115,8 @@ def test_no_sign_of_life_prolongs_a_stay_beyond_its_longest(service: Service, ro
     with ExitStack() as stack:
         inside, waiting = Visitor(service, room), Visitor(service, room)
         if sign == "an open socket":
-            socket = stack.enter_context(connected(service, inside.token))
-            assert socket.ask("join-queue", room)["status"] == "active"
+            socket = stack.enter_context(run_client(service.url, inside.token))
+            assert socket.emit("join-queue", room)["status"] == "active"
         else:
             inside.check()
         began = time.monotonic()
@@ -234,10 +234,10 @@ def test_thousands_whose_stays_end_together_are_swept_before_anybody_comes_in(
 def test_the_end_is_told_wherever_ones_place_is(service: Service, room: str):
     inside, waiting, stranger = (Visitor(service, room) for _ in range(3))
     began = time.time()
-    with connected(service, inside.token) as socket:
-        joined = socket.ask("join-queue", room)
+    with run_client(service.url, inside.token) as socket:
+        joined = socket.emit("join-queue", room)
         assert began + LONGEST - 0.1 < ends_at(joined) < time.time() + LONGEST + 0.1
-        for place in (inside.check(), inside.status(), socket.ask("join-queue", room)):
+        for place in (inside.check(), inside.status(), socket.emit("join-queue", room)):
             assert place["stayEndsAt"] == joined["stayEndsAt"]
     assert waiting.check()["stayEndsAt"] is None
     assert waiting.status()["stayEndsAt"] is None
@@ -258,13 +258,13 @@ def test_every_open_socket_is_told_that_the_stay_is_over_and_of_the_next_entry(
     visitor, neighbour = Visitor(service, room), Visitor(service, room)
     with (
         other as far,
-        connected(service, visitor.token) as here,
-        connected(far, visitor.token) as there,
-        connected(far, neighbour.token) as stranger,
+        run_client(service.url, visitor.token) as here,
+        run_client(far.url, visitor.token) as there,
+        run_client(far.url, neighbour.token) as stranger,
     ):
-        here.ask("join-queue", room)
-        there.ask("join-queue", room)
-        assert stranger.ask("join-queue", room)["status"] == "queued"
+        here.emit("join-queue", room)
+        there.emit("join-queue", room)
+        assert stranger.emit("join-queue", room)["status"] == "queued"
         for socket in (here, there):
             [payload] = socket.wait_for("queue-stay-ended", seconds=LONGEST + 2)
             assert payload.keys() == {"eventId", "message"}
@@ -284,9 +284,9 @@ def test_every_open_socket_is_told_that_the_stay_is_over_and_of_the_next_entry(
 def test_whoever_left_on_a_socket_hears_of_the_next_entry_too(service: Service, room: str):
     """However soon; and that they left is no news."""
     visitor, other = Visitor(service, room), Visitor(service, room)
-    with connected(service, visitor.token) as socket:
-        assert socket.ask("join-queue", room)["status"] == "active"
-        socket.ask("leave-queue", room)
+    with run_client(service.url, visitor.token) as socket:
+        assert socket.emit("join-queue", room)["status"] == "active"
+        socket.emit("leave-queue", room)
         assert other.check()["status"] == "active"
         assert visitor.check()["position"] == 1
         other.leave()

@@ -13,8 +13,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from psycopg2.extensions import connection as Connection
 from redis import Redis
 
-from dev.servers import Servers, valkey
-from tests.conftest import balanced, migrated_database
+from dev.servers import valkey
+from tests.support.databases import balanced_database, own_database_url
 from tests.support.factories import Event, one, ticket
 from tests.support.holds import hold_tickets
 from tests.support.internal import metric
@@ -41,17 +41,11 @@ LOOPS = {
 ENDLESS = {"bus-send", "bus-listen"}
 
 
-@pytest.fixture(scope="module")
-def database_url(servers: Servers) -> Iterator[str]:
-    """A database in which only the instance of these tests ends holds."""
-    with migrated_database(servers.database_url) as url:
-        yield url
+database_url = own_database_url
+"""A database in which only the instance of these tests ends holds."""
 
 
-@pytest.fixture
-def database(database_url: str) -> Iterator[Connection]:
-    with balanced(database_url) as connection:
-        yield connection
+database = balanced_database
 
 
 @pytest.fixture(scope="module")

@@ -8,9 +8,8 @@ import pytest
 from psycopg2.extensions import connection as Connection
 from redis import Redis
 
-from dev.servers import Servers
-from tests.conftest import balanced, migrated_database
 from tests.support.buyers import token_for
+from tests.support.databases import balanced_database, own_database_url
 from tests.support.factories import Event, section, ticket
 from tests.support.internal import TOKEN, tell_payment
 from tests.support.proxy import Proxy, proxy
@@ -18,18 +17,10 @@ from tests.support.service import Response, Service, run_service
 from tests.test_degradation import address, refused, row_locked, through, wait_for_waiter
 from ticket_service.stores import keys
 
-
-@pytest.fixture(scope="module")
-def database_url(servers: Servers) -> Iterator[str]:
-    with migrated_database(servers.database_url) as url:
-        yield url
+database_url = own_database_url
 
 
-@pytest.fixture
-def database(database_url: str) -> Iterator[Connection]:
-    """A connection to arrange and to check with; after each test the books must balance."""
-    with balanced(database_url) as connection:
-        yield connection
+database = balanced_database
 
 
 @pytest.fixture(scope="module")

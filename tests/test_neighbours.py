@@ -6,20 +6,17 @@ them in no order.
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
-import psycopg2
 import pytest
 from psycopg2.extensions import connection as Connection
 from redis import Redis
 
-from dev.servers import Servers
-from tests.conftest import migrated_database
 from tests.support import factories
 from tests.support.browser import Browser
 from tests.support.buyers import token_for
+from tests.support.databases import connected, own_database_url
 from tests.support.factories import Event, one, section, ticket
 from tests.support.internal import metric
 from tests.support.service import Service, run_service
@@ -33,17 +30,13 @@ SOME = 4
 """Events of either kind."""
 
 
-@pytest.fixture(scope="module")
-def database_url(servers: Servers) -> Iterator[str]:
-    """A database in which other programs may have seats, and triggers, that we know nothing of."""
-    with migrated_database(servers.database_url) as url:
-        yield url
+database_url = own_database_url
+"""A database in which other programs may have seats, and triggers, that we know nothing of."""
 
 
 @pytest.fixture
 def database(database_url: str) -> Iterator[Connection]:
-    with closing(psycopg2.connect(database_url)) as connection:
-        connection.autocommit = True
+    with connected(database_url) as connection:
         yield connection
 
 

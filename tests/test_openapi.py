@@ -11,9 +11,9 @@ import psycopg2
 import pytest
 
 from dev.servers import Servers
-from tests.conftest import new_database
 from tests.support import internal
 from tests.support.buyers import token_for
+from tests.support.databases import new_database
 from tests.support.factories import Event, make_event, section, ticket
 from tests.support.holds import hold_seats
 from tests.support.openapi import Spec, body_schema, description, faults, operations, resolved

@@ -4,7 +4,7 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -14,16 +14,15 @@ import psycopg2
 import pytest
 from psycopg2.extensions import connection as Connection
 
-from dev.servers import Servers
-from tests.conftest import balanced, migrated_database
 from tests.support.books import check_books
+from tests.support.browser import run_client
 from tests.support.buyers import at_once, token_for
+from tests.support.databases import balanced_database, own_database_url
 from tests.support.factories import Event, one, section, ticket
 from tests.support.holds import hold_seats, hold_tickets
 from tests.support.internal import SERVICE, TOKEN, metric, tell_payment
-from tests.support.listeners import listener
 from tests.support.others import end, pay
-from tests.support.service import Response, Service, run_service
+from tests.support.service import Response, Service, run_services
 from tests.support.visitors import Visitor, run_queue
 from tests.support.wire import check_error, check_soon
 from tests.test_bad_input import MALFORMED_IDS
@@ -36,32 +35,17 @@ AT_ONCE = 1.0
 """Seconds within which browsers hear of what the service itself wrote."""
 
 
-@pytest.fixture(scope="module")
-def database_url(servers: Servers) -> Iterator[str]:
-    """A database in which only the instances of these tests end holds."""
-    with migrated_database(servers.database_url) as url:
-        yield url
+database_url = own_database_url
+"""A database in which only the instances of these tests end holds."""
 
 
-@pytest.fixture
-def database(database_url: str) -> Iterator[Connection]:
-    """A connection to arrange and to check with; after each test the books must balance."""
-    with balanced(database_url) as connection:
-        yield connection
+database = balanced_database
 
 
 @pytest.fixture(scope="module")
 def instances(database_url: str, folder: Path) -> Iterator[list[Service]]:
-    with ExitStack() as stack:
-        started = [
-            stack.enter_context(
-                run_service(folder, DATABASE_URL=database_url, INTERNAL_API_TOKEN=TOKEN)
-            )
-            for _ in range(2)
-        ]
+    with run_services(folder, 2, DATABASE_URL=database_url, INTERNAL_API_TOKEN=TOKEN) as started:
         yield started
-        for instance in started:
-            instance.kill()
 
 
 @pytest.fixture
@@ -241,16 +225,16 @@ def test_a_completed_payment_confirms_the_hold_and_everyone_hears(
 ):
     token = token_for()
     held = buy_seats(instances[0], event, 0, 1, token=token)
-    with listener(instances[1]) as browser:
-        browser.join("seat-selection", event.id)
+    with run_client(instances[1].url) as browser:
+        browser.join("join-seat-selection", event)
         for instance in instances:
             assert first_seats(instance, event) == ["locked", "locked", "available"]
         answer = tell_payment(instances[0], held, payment_id="p-" + held)
         assert answer.status == 200
         for instance in instances:  # which kept the answer of just now
             assert first_seats(instance, event) == ["reserved", "reserved", "available"]
-        check_soon(lambda: len(browser.heard("seat-locked")), 2, seconds=AT_ONCE)
-        told = {(heard["seatId"], heard["status"]) for heard in browser.heard("seat-locked")}
+        check_soon(lambda: len(browser.payloads("seat-locked")), 2, seconds=AT_ONCE)
+        told = {(heard["seatId"], heard["status"]) for heard in browser.payloads("seat-locked")}
     assert told == {(seat_id, "reserved") for seat_id in event.seat_ids[:2]}
     body = answer.json()
     assert body["reservation"] == {"id": held, "status": "confirmed", "paymentStatus": "completed"}
@@ -307,9 +291,9 @@ def test_a_failed_payment_frees_the_hold_at_once(
     instances: list[Service], event: Event, database: Connection
 ):
     seats, tickets = buy_seats(instances[0], event, 0), buy_tickets(instances[0], event)
-    with listener(instances[1]) as browser:
-        browser.join("seat-selection", event.id)
-        browser.join("event", event.id)
+    with run_client(instances[1].url) as browser:
+        browser.join("join-seat-selection", event)
+        browser.join("join-event", event)
         for instance in instances:
             assert first_seats(instance, event) == ["locked", "available", "available"]
             assert free_tickets(instance, event) == 98
@@ -323,12 +307,12 @@ def test_a_failed_payment_frees_the_hold_at_once(
             assert first_seats(instance, event) == ["available"] * 3
             assert free_tickets(instance, event) == 100
         check_soon(
-            lambda: [heard["seatId"] for heard in browser.heard("seat-released")],
+            lambda: [heard["seatId"] for heard in browser.payloads("seat-released")],
             event.seat_ids[:1],
             seconds=AT_ONCE,
         )
         check_soon(
-            lambda: [heard["availableQuantity"] for heard in browser.heard("ticket-updated")],
+            lambda: [heard["availableQuantity"] for heard in browser.payloads("ticket-updated")],
             [100],
             seconds=AT_ONCE,
         )
@@ -430,9 +414,9 @@ def test_a_late_payment_gets_the_same_again_if_all_is_free(
     for held in (seats, tickets):
         run_out(database, held)
     assert (seat_status(database, event), stock(database, event)) == ("available", 100)
-    with listener(instances[1]) as browser:
-        browser.join("seat-selection", event.id)
-        browser.join("event", event.id)
+    with run_client(instances[1].url) as browser:
+        browser.join("join-seat-selection", event)
+        browser.join("join-event", event)
         for held in (seats, tickets):
             answers = [tell_payment(instances[0], held, payment_id="late-" + held)] * 2
             for answer in answers:
@@ -442,14 +426,14 @@ def test_a_late_payment_gets_the_same_again_if_all_is_free(
         check_soon(
             lambda: sorted(
                 heard["seatId"]
-                for heard in browser.heard("seat-locked")
+                for heard in browser.payloads("seat-locked")
                 if heard["status"] == "reserved"
             ),
             sorted(event.seat_ids[:2]),
             seconds=AT_ONCE,
         )
         check_soon(
-            lambda: [heard["availableQuantity"] for heard in browser.heard("ticket-updated")],
+            lambda: [heard["availableQuantity"] for heard in browser.payloads("ticket-updated")],
             [98],
             seconds=AT_ONCE,
         )
@@ -544,11 +528,13 @@ def test_a_payment_that_the_payment_service_wrote_itself_is_told(
     instances: list[Service], event: Event, database: Connection
 ):
     held = buy_seats(instances[0], event, 0)
-    with listener(instances[1]) as browser:
-        browser.join("seat-selection", event.id)
+    with run_client(instances[1].url) as browser:
+        browser.join("join-seat-selection", event)
         assert pay(database, held)
         check_soon(
-            lambda: [(heard["seatId"], heard["status"]) for heard in browser.heard("seat-locked")],
+            lambda: [
+                (heard["seatId"], heard["status"]) for heard in browser.payloads("seat-locked")
+            ],
             [(event.seat_ids[0], "reserved")],
             seconds=3,
         )

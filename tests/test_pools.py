@@ -16,10 +16,9 @@ import pytest
 from psycopg2.extensions import connection as Connection
 from redis import Redis
 
-from dev.servers import Servers
-from tests.conftest import balanced, migrated_database
 from tests.support import factories
 from tests.support.buyers import token_for
+from tests.support.databases import balanced_database, own_database_url
 from tests.support.factories import Event, section, ticket
 from tests.support.holds import hold_tickets
 from tests.support.internal import TOKEN, tell_payment
@@ -34,18 +33,11 @@ SOON = 1.0
 BUYER = str(uuid4())
 
 
-@pytest.fixture(scope="module")
-def database_url(servers: Servers) -> Iterator[str]:
-    """A database that only these tests write, so that its books can be checked."""
-    with migrated_database(servers.database_url) as url:
-        yield url
+database_url = own_database_url
+"""A database that only these tests write, so that its books can be checked."""
 
 
-@pytest.fixture
-def database(database_url: str) -> Iterator[Connection]:
-    """A connection to arrange and to check with; after each test the books must balance."""
-    with balanced(database_url) as connection:
-        yield connection
+database = balanced_database
 
 
 @pytest.fixture(scope="module")

@@ -2,14 +2,13 @@
 
 import json
 import time
-from contextlib import ExitStack
 from uuid import uuid4
 
 import pytest
 
+from tests.support.browser import run_client
 from tests.support.buyers import token_for
 from tests.support.service import run_service
-from tests.support.sockets import connected, refusal
 from tests.support.visitors import PLACE, Visitor, arrive, clear_queue, overview, run_queue
 from tests.support.wire import check_soon, is_korean, is_time
 from ticket_service.stores import keys
@@ -41,26 +40,28 @@ def room(service, make_event):
     [None, "", "not-a-token", "x.y.z", 5, [], {}, True, token_for(exp=1), token_for(role="root")],
     ids=lambda token: repr(token)[:15],
 )
-def test_a_socket_without_a_good_token_is_refused(service, token):
-    message = refusal(service, {"token": token})["message"]
+def test_a_socket_without_a_good_token_is_refused(browser, service, token):
+    message = browser.refusal(service.url, {"token": token})["message"]
     assert "authentication" in message
     assert is_korean(message)
 
 
 @pytest.mark.parametrize("auth", [None, {}, "text", [], {"Token": "x"}], ids=repr)
-def test_a_socket_without_any_token_is_refused(service, auth):
-    refused = refusal(service, auth)
+def test_a_socket_without_any_token_is_refused(browser, service, auth):
+    refused = browser.refusal(service.url, auth)
     assert "authentication" in refused["message"]
     assert refused["data"]["code"] == "AUTHENTICATION_REQUIRED"
 
 
-def test_a_refusal_says_why(service):
-    assert refusal(service, {"token": token_for(exp=1)})["data"]["code"] == "TOKEN_EXPIRED"
-    assert refusal(service, {"token": "x.y.z"})["data"]["code"] == "INVALID_TOKEN"
+def test_a_refusal_says_why(browser, service):
+    assert (
+        browser.refusal(service.url, {"token": token_for(exp=1)})["data"]["code"] == "TOKEN_EXPIRED"
+    )
+    assert browser.refusal(service.url, {"token": "x.y.z"})["data"]["code"] == "INVALID_TOKEN"
 
 
-def test_a_token_in_the_url_does_not_count(service):
-    assert refusal(service, None, query=f"?token={token_for()}")
+def test_a_token_in_the_url_does_not_count(browser, service):
+    assert browser.refusal(f"{service.url}?token={token_for()}", None)
 
 
 def test_only_our_pages_may_open_sockets(service):
@@ -100,20 +101,20 @@ def test_polling_serves_those_whose_network_allows_no_websocket(service, room):
 def test_joining_is_the_same_as_checking(service, room):
     arrive(service, room, 1)
     visitor = Visitor(service, room)
-    with connected(service, visitor.token) as socket:
-        joined = socket.ask("join-queue", {"eventId": room})
+    with run_client(service.url, visitor.token) as socket:
+        joined = socket.emit("join-queue", {"eventId": room})
         assert joined.keys() == PLACE | {"eventInfo", "success"}
         assert joined.pop("success") is True
         assert joined == visitor.check()
         assert (joined["status"], joined["position"]) == ("queued", 1)
         for payload in (room, room.upper(), {"eventId": room.upper()}):
-            assert socket.ask("join-queue", payload)["position"] == 1
+            assert socket.emit("join-queue", payload)["position"] == 1
     assert visitor.check()["queueSize"] == 1
 
 
 def test_joining_an_empty_room_is_coming_in(service, room):
-    with connected(service, token_for()) as socket:
-        assert socket.ask("join-queue", room)["status"] == "active"
+    with run_client(service.url, token_for()) as socket:
+        assert socket.emit("join-queue", room)["status"] == "active"
 
 
 BAD: list[tuple[object, str]] = [
@@ -138,39 +139,39 @@ BAD: list[tuple[object, str]] = [
 @pytest.mark.parametrize("name", ["join-queue", "leave-queue"])
 def test_bad_payloads_are_acknowledged_and_harm_nobody(service, room, name, redis):
     inside, waiting = arrive(service, room, 2)
-    with connected(service, waiting.token) as socket:
-        socket.ask("join-queue", room)
+    with run_client(service.url, waiting.token) as socket:
+        socket.emit("join-queue", room)
         for payload, code in BAD:
-            refused = socket.ask(name, payload)
+            refused = socket.emit(name, payload)
             assert refused.keys() - {"details"} == {"success", "error", "message", "code"}
             assert (refused["success"], refused["code"]) == (False, code), payload
             assert refused["error"] == refused["message"]
             assert is_korean(refused["error"])
-            socket.client.emit(name, payload)  # without an acknowledgement
-        socket.client.emit(name)
-        socket.client.emit(name, (room + "0", room, "more"))
-        socket.client.emit("no-such-event", room)
-        assert socket.ask("join-queue", room)["position"] == 1
+            socket.send(name, payload)  # without an acknowledgement
+        socket.send(name)
+        socket.send(name, room + "0", room, "more")
+        socket.send("no-such-event", room)
+        assert socket.emit("join-queue", room)["position"] == 1
     assert [inside.stands(), waiting.stands()] == [("active", 0), ("queued", 1)]
     assert not list(redis.scan_iter(f"*{UNKNOWN}*", count=1000))
 
 
-def test_a_message_that_is_far_too_long_costs_its_sender_the_socket_only(service, room):
-    with connected(service, token_for()) as bystander, connected(service, token_for()) as sender:
-        sender.client.emit("join-queue", "x" * 100_000)
-        check_soon(lambda: sender.client.connected, False, seconds=3)
-        assert bystander.ask("join-queue", room)["status"] == "active"
+def test_a_message_that_is_far_too_long_costs_its_sender_the_socket_only(browser, service, room):
+    bystander, sender = browser.connect(service.url), browser.connect(service.url)
+    sender.send("join-queue", "x" * 100_000)
+    sender.wait("#disconnect")
+    assert bystander.emit("join-queue", room)["status"] == "active"
 
 
 def test_leaving_gives_the_place_up(service, room):
     inside, third = Visitor(service, room), Visitor(service, room)
-    with connected(service, inside.token) as socket:
-        socket.ask("join-queue", room)
+    with run_client(service.url, inside.token) as socket:
+        socket.emit("join-queue", room)
         third.check()
-        assert socket.ask("leave-queue", {"eventId": room}) == {"success": True}
+        assert socket.emit("leave-queue", {"eventId": room}) == {"success": True}
         check_soon(third.stands, ("active", 0))
         assert inside.stands() == ("not_in_queue", 0)
-        assert socket.ask("leave-queue", room) == {"success": True}
+        assert socket.emit("leave-queue", room) == {"success": True}
 
 
 # Who hears what
@@ -179,14 +180,14 @@ def test_leaving_gives_the_place_up(service, room):
 def test_only_the_admitted_one_hears_it_on_every_socket_of_his(service, other, room):
     inside, first, second = arrive(service, room, 3)
     with (
-        connected(service, first.token) as here,
-        connected(other, first.token) as there,
-        connected(other, second.token) as neighbour,
-        connected(other, token_for()) as stranger,
+        run_client(service.url, first.token) as here,
+        run_client(other.url, first.token) as there,
+        run_client(other.url, second.token) as neighbour,
+        run_client(other.url, token_for()) as stranger,
     ):
-        here.ask("join-queue", room)
-        neighbour.ask("join-queue", room)
-        stranger.ask("join-queue", room)
+        here.emit("join-queue", room)
+        neighbour.emit("join-queue", room)
+        stranger.emit("join-queue", room)
         inside.leave(other)
         for socket in (here, there):
             [payload] = socket.wait_for("queue-entry-allowed")
@@ -198,12 +199,12 @@ def test_only_the_admitted_one_hears_it_on_every_socket_of_his(service, other, r
         assert len(there.payloads("queue-entry-allowed")) == 1
         assert neighbour.payloads("queue-entry-allowed") == []
         assert stranger.payloads("queue-entry-allowed") == []
-        assert first.id not in str(neighbour.heard + stranger.heard)
+        assert first.id not in str(neighbour.log + stranger.log)
 
 
 def test_coming_in_without_a_wait_is_not_announced(service, room):
-    with connected(service, token_for()) as socket:
-        assert socket.ask("join-queue", room)["status"] == "active"
+    with run_client(service.url, token_for()) as socket:
+        assert socket.emit("join-queue", room)["status"] == "active"
         time.sleep(0.6)
         assert socket.payloads("queue-entry-allowed") == []
 
@@ -211,14 +212,14 @@ def test_coming_in_without_a_wait_is_not_announced(service, room):
 def test_the_numbers_are_told_to_the_room_and_not_too_often(service, other, room):
     inside = Visitor(service, room)
     with (
-        connected(service, inside.token) as here,
-        connected(other, token_for()) as there,
-        connected(other, token_for()) as outside,
-        connected(other, token_for()) as gone,
+        run_client(service.url, inside.token) as here,
+        run_client(other.url, token_for()) as there,
+        run_client(other.url, token_for()) as outside,
+        run_client(other.url, token_for()) as gone,
     ):
         for socket in (here, there, gone):
-            socket.ask("join-queue", room)
-        gone.ask("leave-queue", room)
+            socket.emit("join-queue", room)
+        gone.emit("leave-queue", room)
         heard_before = len(gone.payloads("queue-updated"))
         deadline = time.monotonic() + 2.5
         while time.monotonic() < deadline:
@@ -245,8 +246,8 @@ def test_the_numbers_are_told_to_the_room_and_not_too_often(service, other, room
 
 
 def test_numbers_that_do_not_change_are_not_told_again(service, room):
-    with connected(service, token_for()) as socket:
-        socket.ask("join-queue", room)
+    with run_client(service.url, token_for()) as socket:
+        socket.emit("join-queue", room)
         socket.wait_for("queue-updated")
         time.sleep(1.5)
         assert len(socket.payloads("queue-updated")) == 1
@@ -254,8 +255,8 @@ def test_numbers_that_do_not_change_are_not_told_again(service, room):
 
 def test_the_interval_of_the_numbers_is_a_setting(start_service, room):
     service = start_service(UPDATE_SECONDS="0.1")
-    with connected(service, token_for()) as socket:
-        socket.ask("join-queue", room)
+    with run_client(service.url, token_for()) as socket:
+        socket.emit("join-queue", room)
         socket.wait_for("queue-updated")
         started = time.monotonic()
         for number in range(1, 6):
@@ -267,12 +268,12 @@ def test_the_interval_of_the_numbers_is_a_setting(start_service, room):
 
 def test_clearing_is_told_to_all_who_look(service, other, room):
     with (
-        connected(service, token_for()) as here,
-        connected(other, token_for()) as there,
-        connected(other, token_for()) as outside,
+        run_client(service.url, token_for()) as here,
+        run_client(other.url, token_for()) as there,
+        run_client(other.url, token_for()) as outside,
     ):
         for socket in (here, there):
-            socket.ask("join-queue", room)
+            socket.emit("join-queue", room)
         clear_queue(service, room)
         for socket in (here, there):
             [payload] = socket.wait_for("queue-cleared")
@@ -280,7 +281,7 @@ def test_clearing_is_told_to_all_who_look(service, other, room):
             assert payload["eventId"] == room
             assert is_korean(payload["message"])
         assert outside.payloads("queue-cleared") == []
-        assert there.ask("join-queue", room)["status"] == "active"
+        assert there.emit("join-queue", room)["status"] == "active"
 
 
 # Signs of life
@@ -289,11 +290,11 @@ def test_clearing_is_told_to_all_who_look(service, other, room):
 def test_a_socket_that_closes_does_not_lose_the_place(service, other, room):
     *_, waiting = arrive(service, room, 2)
     behind = Visitor(service, room)
-    with connected(service, waiting.token) as socket:
-        socket.ask("join-queue", room)
+    with run_client(service.url, waiting.token) as socket:
+        socket.emit("join-queue", room)
         behind.check()
-    with connected(other, waiting.token) as socket:
-        assert socket.ask("join-queue", room)["position"] == 1
+    with run_client(other.url, waiting.token) as socket:
+        assert socket.emit("join-queue", room)["position"] == 1
     time.sleep(0.5)
     assert behind.stands() == ("queued", 2)
 
@@ -310,18 +311,18 @@ def test_a_queue_socket_keeps_the_place_and_nothing_else_does(start_service, mak
         return [redis.zrange(inside_key, 0, -1), redis.zrange(waiting_key, 0, -1)]
 
     with (
-        connected(service, inside.token) as first,
-        connected(service, waiting.token) as second,
-        connected(service, unjoined.token),
-        connected(service, leaver.token) as third,
+        run_client(service.url, inside.token) as first,
+        run_client(service.url, waiting.token) as second,
+        run_client(service.url, unjoined.token),
+        run_client(service.url, leaver.token) as third,
     ):
-        first.ask("join-queue", event_id)
+        first.emit("join-queue", event_id)
         silent.check()
         unjoined.check()
         run_queue(service, event_id, paused=True)
-        second.ask("join-queue", event_id)
+        second.emit("join-queue", event_id)
         silent_too.check()
-        third.ask("join-queue", event_id)
+        third.emit("join-queue", event_id)
         leaver.leave()
         time.sleep(3)
         assert places() == [[inside.id], [waiting.id]]
@@ -333,23 +334,23 @@ def test_a_queue_socket_keeps_the_place_and_nothing_else_does(start_service, mak
 
 
 @pytest.mark.parametrize("crowd", [1, 20])
-def test_open_sockets_do_not_delay_the_end_of_an_instance(start_service, room, crowd):
+def test_open_sockets_do_not_delay_the_end_of_an_instance(browser, start_service, room, crowd):
     service = start_service()
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(connected(service, token_for())) for _ in range(crowd)]
-        for socket in sockets:
-            socket.ask("join-queue", room)
-        started = time.monotonic()
-        service.stop()
-        assert time.monotonic() - started < 6  # graceful_timeout is 25
-        check_soon(lambda: any(socket.client.connected for socket in sockets), False)
+    sockets = [browser.connect(service.url) for _ in range(crowd)]
+    for socket in sockets:
+        socket.emit("join-queue", room)
+    started = time.monotonic()
+    service.stop()
+    assert time.monotonic() - started < 6  # graceful_timeout is 25
+    for socket in sockets:
+        socket.wait("#disconnect")
 
 
 def test_an_unknown_event_of_a_socket_leaves_no_trace(service, redis):
     unknown = str(uuid4())
-    with connected(service, token_for()) as socket:
+    with run_client(service.url, token_for()) as socket:
         for name in ("join-queue", "leave-queue"):
-            assert socket.ask(name, unknown)["code"] == "EVENT_NOT_FOUND"
+            assert socket.emit(name, unknown)["code"] == "EVENT_NOT_FOUND"
         time.sleep(0.5)
     assert not list(redis.scan_iter(f"*{unknown}*", count=1000))
     assert redis.zscore(keys.WAITING_LINES, unknown) is None

@@ -12,8 +12,8 @@ import pytest
 from psycopg2.extensions import connection as Connection
 
 from dev.servers import Servers
-from tests.conftest import balanced, migrated_database
 from tests.support.buyers import at_once, token_for
+from tests.support.databases import balanced_database, connected, migrated_database
 from tests.support.factories import Event, one, section, ticket
 from tests.support.internal import TOKEN, metric, tell_payment
 from tests.support.others import end, pay
@@ -34,16 +34,12 @@ MakeEvent = Callable[..., Event]
 def database_url(servers: Servers) -> Iterator[str]:
     """A database in which an event may have no date, as in an installation that allows it."""
     with migrated_database(servers.database_url) as url:
-        with balanced(url) as connection, connection.cursor() as cursor:
+        with connected(url) as connection, connection.cursor() as cursor:
             cursor.execute("ALTER TABLE events ALTER event_date DROP NOT NULL")
         yield url
 
 
-@pytest.fixture
-def database(database_url: str) -> Iterator[Connection]:
-    """A connection to arrange and to check with; after each test the books must balance."""
-    with balanced(database_url) as connection:
-        yield connection
+database = balanced_database
 
 
 @pytest.fixture(scope="module")

@@ -13,8 +13,8 @@ from psycopg2.extensions import connection as Connection
 from redis import Redis
 
 from dev.servers import Servers
-from tests.conftest import balanced, migrated_database
 from tests.support.buyers import token_for
+from tests.support.databases import balanced_database, own_database_url
 from tests.support.factories import Event, one, section, ticket
 from tests.support.others import end
 from tests.support.proxy import Proxy, proxy
@@ -61,18 +61,11 @@ class Buyer:
         )
 
 
-@pytest.fixture(scope="module")
-def database_url(servers: Servers) -> Iterator[str]:
-    """A database of our own, so that the books can be checked."""
-    with migrated_database(servers.database_url) as url:
-        yield url
+database_url = own_database_url
+"""A database of our own, so that the books can be checked."""
 
 
-@pytest.fixture
-def database(database_url: str) -> Iterator[Connection]:
-    """A connection to arrange and to check with; after each test the books must balance."""
-    with balanced(database_url) as connection:
-        yield connection
+database = balanced_database
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ from psycopg2.extensions import connection as Connection
 from dev.processes import ProcessFailed
 from dev.servers import Servers
 from dev.workspace import ROOT
-from tests.conftest import new_database
+from tests.support.databases import new_database
 from tests.support.service import Service
 from tests.support.wire import check_soon
 from ticket_service.stores import schema

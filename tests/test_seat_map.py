@@ -14,13 +14,12 @@ from psycopg2.extensions import connection as Connection
 from redis import Redis
 
 from dev.servers import Servers
-from tests.conftest import new_database
 from tests.support import factories
 from tests.support.buyers import at_once, token_for
+from tests.support.databases import connected, migrated_database
 from tests.support.factories import Event, insert, one, section, ticket
 from tests.support.service import Response, Service, run_service
 from tests.support.wire import check_error, check_soon
-from ticket_service.stores import schema
 
 MakeEvent = Callable[..., Event]
 StartService = Callable[..., Service]
@@ -37,11 +36,8 @@ def other(servers: Servers, folder: Path) -> Iterator[Service]:
 @contextmanager
 def own_database(servers: Servers) -> Iterator[tuple[str, Connection]]:
     """A database for one test alone: its URL, and a connection to it."""
-    with new_database(servers.database_url) as url:
-        schema.migrate(url, "public")
-        with closing(psycopg2.connect(url)) as database:
-            database.autocommit = True
-            yield url, database
+    with migrated_database(servers.database_url) as url, connected(url) as database:
+        yield url, database
 
 
 STADIUM = [section(name, rows=49, seats=25) for name in ("A", "B", "C", "D")]

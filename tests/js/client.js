@@ -48,7 +48,7 @@ const commands = {
 
   /** Emit without one; {binary: hex} stands for bytes. */
   send({ client, event, args }) {
-    const values = args.map((value) => (value.binary ? Buffer.from(value.binary, "hex") : value));
+    const values = args.map((value) => (value?.binary ? Buffer.from(value.binary, "hex") : value));
     clients.get(client).socket.emit(event, ...values);
   },
 

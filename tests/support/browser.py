@@ -71,6 +71,17 @@ class Client:
         assert found, f"{self._name} did not hear {name}, but {self.log[after:]}"
         return found
 
+    def wait_for(self, name: str, count: int = 1, *, seconds: float = WAIT) -> list[Any]:
+        """Wait until it heard so many events of this name; the payloads of all of them."""
+        self._browser.wait_for(lambda: len(self.heard(name)) >= count, seconds)
+        found = self.payloads(name)
+        assert len(found) >= count, f"{self._name} heard {name} {len(found)} times: {self.log}"
+        return found
+
+    def times(self, name: str) -> list[float]:
+        """When each event of this name came, as in `Heard.at`."""
+        return [heard.at for heard in self.heard(name)]
+
     def emit(self, event: str, *args: Any) -> Any:
         """Emit, and give the acknowledgement."""
         return self._browser.ask(self._name, op="emit", event=event, args=list(args))
@@ -126,6 +137,13 @@ class Browser:
         client.wait("#connect")
         return client
 
+    def refusal(self, url: str, auth: object) -> dict[str, Any]:
+        """What a client is told that is refused: `{message, data}`. Fails if it is let in."""
+        client = self.client(url, auth=auth)
+        message, data = client.wait("#connect_error").args
+        assert client.heard("#connect") == []
+        return {"message": message, "data": data}
+
     def command(self, client: str, **command: Any) -> None:
         self._stdin.write(json.dumps({"client": client, **command}) + "\n")
         self._stdin.flush()
@@ -180,3 +198,10 @@ def run_browser() -> Iterator[Browser]:
         finally:
             process.stdin.close()
             browser.join()
+
+
+@contextmanager
+def run_client(url: str, token: str | None = None) -> Iterator[Client]:
+    """A connected client in a browser of its own until the block ends."""
+    with run_browser() as browser:
+        yield browser.connect(url, token)

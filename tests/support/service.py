@@ -6,7 +6,7 @@ import secrets
 import signal
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -122,6 +122,16 @@ def run_service(
         wait_until(service.answers, process, "the service", log)
         yield service
         service.stop()
+
+
+@contextmanager
+def run_services(folder: Path, count: int, **env: str) -> Iterator[list[Service]]:
+    """So many instances at once, as of `run_service`; in the end they are killed."""
+    with ExitStack() as stack:
+        started = [stack.enter_context(run_service(folder, **env)) for _ in range(count)]
+        yield started
+        for instance in started:
+            instance.kill()
 
 
 def _parsed(line: str) -> dict[str, Any]:

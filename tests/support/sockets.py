@@ -1,13 +1,12 @@
-"""Browsers' sockets, and what they hear."""
+"""Cheap sockets, where a test needs hundreds of them in its own process; for what a browser does
+there is browser.py."""
 
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-import pytest
 import socketio
-from socketio.exceptions import ConnectionError
 
 from tests.support.service import Service
 
@@ -42,14 +41,6 @@ class Socket:
         """When each event of this name came."""
         return [heard.at for heard in self.heard if heard.name == name]
 
-    def wait_for(self, name: str, count: int = 1, seconds: float = 10.0) -> list[Any]:
-        """Wait until so many events of this name came; their payloads. Fails if they do not."""
-        deadline = time.monotonic() + seconds
-        while len(found := self.payloads(name)) < count:
-            assert time.monotonic() < deadline, f"no {name}; heard {self.heard}"
-            time.sleep(0.01)
-        return found
-
     def close(self) -> None:
         """Hang up. A connection that the server closed is still ours to close."""
         connection = self.client.eio.ws
@@ -73,21 +64,5 @@ def connected(service: Service, token: str) -> Iterator[Socket]:
             wait_timeout=10,
         )
         yield socket
-    finally:
-        socket.close()
-
-
-def refusal(service: Service, auth: object, query: str = "") -> dict[str, Any]:
-    """What a socket is told that is refused: `{message, data}`. Fails if it is let in."""
-    socket = Socket()
-    refusals: list[dict[str, Any]] = []
-    socket.client.on("connect_error", refusals.append)
-    try:
-        with pytest.raises(ConnectionError):
-            socket.client.connect(
-                service.url + query, auth=auth, transports=["websocket"], wait_timeout=10
-            )
-        [refused] = refusals
-        return refused
     finally:
         socket.close()
