@@ -11,10 +11,7 @@ import pytest
 from psycopg2.extensions import connection as Connection
 
 from dev.servers import postgres
-from tests.support.factories import Event, make_event, one, section, ticket
-from tests.support.proxy import Proxy, proxy
-from tests.support.service import Response, Service
-from tests.test_degradation import (
+from tests.support.degradation import (
     address,
     buy_seat,
     buy_ticket,
@@ -24,6 +21,9 @@ from tests.test_degradation import (
     subfolder,
     timed,
 )
+from tests.support.factories import Event, make_event, one, section, ticket
+from tests.support.proxy import Proxy, proxy
+from tests.support.service import Response, Service
 from ticket_service.stores import schema
 from ticket_service.stores.database import CONNECT_TIMEOUT
 

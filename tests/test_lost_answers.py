@@ -10,11 +10,11 @@ from redis import Redis
 
 from tests.support.buyers import token_for
 from tests.support.databases import balanced_database, own_database_url
+from tests.support.degradation import address, refused, row_locked, through, wait_for_waiter
 from tests.support.factories import Event, section, ticket
 from tests.support.internal import TOKEN, tell_payment
 from tests.support.proxy import Proxy, proxy
 from tests.support.service import Response, Service, run_service
-from tests.test_degradation import address, refused, row_locked, through, wait_for_waiter
 from ticket_service.stores import keys
 
 database_url = own_database_url

@@ -19,11 +19,11 @@ from redis import Redis
 from tests.support import factories
 from tests.support.buyers import token_for
 from tests.support.databases import balanced_database, own_database_url
+from tests.support.degradation import buy_seat, buy_ticket, eventually, refused, row_locked, timed
 from tests.support.factories import Event, section, ticket
 from tests.support.holds import hold_tickets
 from tests.support.internal import TOKEN, tell_payment
 from tests.support.service import Response, Service, run_service
-from tests.test_degradation import buy_seat, buy_ticket, eventually, refused, row_locked, timed
 from ticket_service.stores import keys
 from ticket_service.stores.postgres import CHECKOUT_TIMEOUT, STATEMENT_TIMEOUT_MS
 

@@ -14,12 +14,12 @@ from psycopg2.extensions import connection as Connection
 from dev.servers import Servers
 from tests.support.buyers import at_once, token_for
 from tests.support.databases import balanced_database, connected, migrated_database
+from tests.support.degradation import eventually, row_locked
 from tests.support.factories import Event, one, section, ticket
 from tests.support.internal import TOKEN, metric, tell_payment
 from tests.support.others import end, pay
 from tests.support.service import Response, Service, run_service
 from tests.support.wire import check_error, is_korean
-from tests.test_degradation import eventually, row_locked
 from tests.test_payments import check_refund, run_out, verdicts
 
 ROUNDS = 5

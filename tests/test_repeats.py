@@ -15,13 +15,13 @@ from redis import Redis
 from dev.servers import Servers
 from tests.support.buyers import token_for
 from tests.support.databases import balanced_database, own_database_url
+from tests.support.degradation import WAITING, address, eventually, held_up, row_locked, through
 from tests.support.factories import Event, one, section, ticket
 from tests.support.others import end
 from tests.support.proxy import Proxy, proxy
 from tests.support.service import Response, Service, run_service
 from tests.support.visitors import run_queue
 from tests.support.wire import check_error
-from tests.test_degradation import WAITING, address, eventually, held_up, row_locked, through
 from ticket_service.stores.postgres import LOCK_TIMEOUT_MS
 
 QUICK = LOCK_TIMEOUT_MS / 1000
