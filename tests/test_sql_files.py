@@ -4,7 +4,7 @@ import csv
 import json
 import re
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from enum import StrEnum
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,8 +14,7 @@ from uuid import uuid4
 import pytest
 from psycopg2.extensions import connection as Connection
 
-from dev.servers import Servers
-from tests.conftest import balanced, migrated_database
+from tests.support.databases import balanced_database, connected, own_database_url
 from tests.support.factories import Event, one, section, ticket
 from tests.support.holds import hold_seats, hold_tickets
 from ticket_service.services.holds import HoldVerdict
@@ -37,18 +36,9 @@ NOTHING = "{}"
 """An empty array."""
 
 
-@pytest.fixture(scope="module")
-def database_url(servers: Servers) -> Iterator[str]:
-    """A database without an instance, so that nobody else ends holds and moves events."""
-    with migrated_database(servers.database_url) as url:
-        yield url
-
-
-@pytest.fixture
-def database(database_url: str) -> Iterator[Connection]:
-    """A connection to arrange and to check with; after each test the books must balance."""
-    with balanced(database_url) as connection:
-        yield connection
+# Without an instance, so that nobody else ends holds and moves events.
+database_url = own_database_url
+database = balanced_database
 
 
 @pytest.fixture
@@ -235,7 +225,7 @@ def test_expire_says_what_somebody_else_has_locked(
 ):
     event = make_event(sections=[section()])
     [held] = hold_seats(database, event, event.seat_ids[:1], -1)
-    with balanced(database_url) as other, other.cursor() as cursor:
+    with connected(database_url) as other, other.cursor() as cursor:
         cursor.execute("BEGIN; SELECT FROM seats WHERE id = %s FOR UPDATE", event.seat_ids[:1])
         [missed] = psql("expire", **due(event_id=event.id))
         assert missed["missed_seats"] == missed["seat_ids"] == f"{{{event.seat_ids[0]}}}"
@@ -252,7 +242,7 @@ def test_expire_after_a_wait_for_the_ticket_type(
     [held] = hold_tickets(database, event, 1, -1)
     [type_id] = event.ticket_type_ids
     wait = {"type_id": type_id, "wait_ms": 100, **due(event_id=event.id)}
-    with balanced(database_url) as other, other.cursor() as cursor:
+    with connected(database_url) as other, other.cursor() as cursor:
         cursor.execute("BEGIN; SELECT FROM ticket_types WHERE id = %s FOR UPDATE", [type_id])
         with pytest.raises(Failed, match="lock timeout"):
             psql("wait_for_ticket_type", "expire", **wait)

@@ -5,7 +5,7 @@ import pytest
 from ticket_service import errors
 from ticket_service.http.responses import STATUS_OF_CODE
 from ticket_service.messages import SENTENCES
-from ticket_service.services.holds import HoldRequest, HoldRules, check_same, refusal
+from ticket_service.services.holds import HoldRequest, HoldRules, HoldVerdict, check_same, refusal
 
 RULES = HoldRules(ttl_seconds=300, max_seats=4, max_tickets=10, max_live_per_buyer=7)
 
@@ -15,18 +15,18 @@ BUYER = "0a1b2c3d-4e5f-4a6b-8c7d-0123456789ab"
 @pytest.mark.parametrize(
     ("verdict", "error"),
     [
-        ("EVENT_NOT_FOUND", errors.EventNotFound),
-        ("SALE_NOT_OPEN", errors.SaleNotOpen),
-        ("LIMIT_EXCEEDED", errors.LimitExceeded),
-        ("AMOUNT_TOO_LARGE", errors.AmountTooLarge),
+        (HoldVerdict.EVENT_NOT_FOUND, errors.EventNotFound),
+        (HoldVerdict.SALE_NOT_OPEN, errors.SaleNotOpen),
+        (HoldVerdict.LIMIT_EXCEEDED, errors.LimitExceeded),
+        (HoldVerdict.AMOUNT_TOO_LARGE, errors.AmountTooLarge),
     ],
 )
-def test_each_verdict_has_its_error(verdict: str, error: type[errors.ServiceError]):
+def test_each_verdict_has_its_error(verdict: HoldVerdict, error: type[errors.ServiceError]):
     assert type(refusal(verdict, RULES)) is error
 
 
 def test_the_limit_is_named():
-    refused = refusal("LIMIT_EXCEEDED", RULES)
+    refused = refusal(HoldVerdict.LIMIT_EXCEEDED, RULES)
     assert refused.details == {"limit": 7}
     assert refused.values == {"limit": 7}
 
