@@ -5,6 +5,7 @@ ours stands on the first floor; everything else one floor above the highest that
 """
 
 import ast
+import re
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -199,3 +200,18 @@ def test_functions_fit_a_screen():
 def test_files_are_one_idea():
     lines = {path.relative_to(ROOT): len(path.read_text().splitlines()) for path in FILES}
     assert {str(path): count for path, count in lines.items() if count > MAX_FILE_LINES} == {}
+
+
+def test_documents_name_files_that_exist():
+    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+    named = {
+        (page.name, name)
+        for page in pages
+        for name in re.findall(r"[\w/.-]+\.(?:py|sql|lua|md)\b", page.read_text())
+    }
+    assert named
+    folders = [ROOT, ROOT / PACKAGE, ROOT / "docs", ROOT / "tests", *(ROOT / PACKAGE).iterdir()]
+    missing = {
+        f"{page}: {name}" for page, name in named if not any((f / name).exists() for f in folders)
+    }
+    assert missing == set()
