@@ -18,9 +18,9 @@ from tests.support.degradation import eventually, row_locked
 from tests.support.factories import Event, one, section, ticket
 from tests.support.internal import TOKEN, metric, tell_payment
 from tests.support.others import end, pay
+from tests.support.payments import check_refund, run_out, verdicts
 from tests.support.service import Response, Service, run_service
 from tests.support.wire import check_error, is_korean
-from tests.test_payments import check_refund, run_out, verdicts
 
 ROUNDS = 5
 """Tries that the negative control has to go wrong; unless the machine is busy, the first does."""

@@ -1,0 +1,34 @@
+"""What the tests of this folder share: two instances with a database of their own."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.databases import balanced_database, own_database_url
+from tests.support.factories import Event, section, ticket
+from tests.support.internal import TOKEN
+from tests.support.payments import MakeEvent
+from tests.support.service import Service, run_services
+
+database_url = own_database_url
+"""A database in which only the instances of these tests end holds."""
+
+
+database = balanced_database
+
+
+@pytest.fixture(scope="module")
+def instances(database_url: str, folder: Path) -> Iterator[list[Service]]:
+    with run_services(folder, 2, DATABASE_URL=database_url, INTERNAL_API_TOKEN=TOKEN) as started:
+        yield started
+
+
+@pytest.fixture
+def service(instances: list[Service]) -> Service:
+    return instances[0]
+
+
+@pytest.fixture
+def event(make_event: MakeEvent) -> Event:
+    return make_event(sections=[section(seats=10)], tickets=[ticket(total=100)])
