@@ -1,16 +1,15 @@
-"""Nothing is missed for good: reconnecting, versions, storms, and a Redis that comes back."""
+"""Nothing is missed for good: reconnecting, versions, and a Redis that comes back."""
 
-import random
 import time
 from contextlib import ExitStack
-from itertools import pairwise
 from urllib.parse import urlsplit
 from uuid import uuid4
 
 import pytest
 
 from dev.servers import valkey
-from tests.support.buyers import at_once, token_for
+from tests.support.buyers import token_for
+from tests.support.catch_up import cancel, hold, hold_ticket, taken
 from tests.support.factories import section, ticket
 from tests.support.proxy import proxy
 from tests.support.wire import check_soon
@@ -23,33 +22,17 @@ def event(make_event):
     return make_event(sections=[section(seats=20)], tickets=[ticket(total=500)])
 
 
-def hold(service, event, seat, token):
-    body = {"eventId": event.id, "seatIds": [event.seat_ids[seat]]}
-    return service.post("/seats/reserve", token=token, json=body)
-
-
-def hold_ticket(service, event):
-    items = [{"ticketTypeId": event.ticket_type_ids[0], "quantity": 1}]
-    body = {"eventId": event.id, "items": items}
-    assert service.post("/reservations", token=token_for(), json=body).status == 201
-
-
-def cancel(service, held, token):
-    made = held.json()["reservation"]["id"]
-    assert service.post(f"/reservations/{made}/cancel", token=token).status == 200
-
-
-def taken(database, event):
-    """The seats that are not available, as the database has them."""
-    with database.cursor() as cursor:
-        cursor.execute(
-            "SELECT id::text, status FROM seats WHERE event_id = %s AND status <> 'available'",
-            [event.id],
-        )
-        return dict(cursor.fetchall())
-
-
 # --- Reconnecting ---
+
+
+def join_and_choose(client, event):
+    """Be in every room of the event, and choose two seats; their ids."""
+    client.join("join-event", event)
+    client.join("join-queue", event)
+    client.join("join-seat-selection", event)
+    chosen = event.seat_ids[2:4]
+    client.emit("seat-selection-changed", {"eventId": event.id, "seats": chosen})
+    return chosen
 
 
 def test_a_socket_that_reconnects_elsewhere_is_in_its_rooms_again(
@@ -62,11 +45,7 @@ def test_a_socket_that_reconnects_elsewhere_is_in_its_rooms_again(
     with proxy(("127.0.0.1", service.port)) as balancer:
         client = browser.connect(f"http://127.0.0.1:{balancer.port}", token)
         client.join("join-event", last)
-        client.join("join-event", event)
-        client.join("join-queue", event)
-        client.join("join-seat-selection", event)
-        chosen = event.seat_ids[2:4]
-        client.emit("seat-selection-changed", {"eventId": event.id, "seats": chosen})
+        chosen = join_and_choose(client, event)
         assert client.heard("session-restored") == []
         before = len(client.log)
         balancer.upstream = ("127.0.0.1", fresh.port)
@@ -165,101 +144,6 @@ def test_a_version_that_is_still_right_is_answered_without_seats(browser, servic
     assert client.seats()["version"] == answer["version"]
 
 
-# --- Storms ---
-
-
-def test_after_a_storm_all_know_the_truth(browser, service, other_service, event, database):
-    """Holds and cancellations of the same few seats on two instances; browsers on both."""
-    instances = [service, other_service]
-    clients = [browser.connect(instances[n % 2].url) for n in range(4)]
-    for client in clients:
-        client.join("join-seat-selection", event)
-    wrong: list[str] = []
-
-    def storm(number):
-        chance, token, one = random.Random(number), token_for(), instances[number % 2]
-        for _ in range(12):
-            seat = chance.randrange(6)
-            held = hold(one, event, seat, token)
-            if held.status != 201:
-                continue
-            if chance.random() < 0.2:  # long enough for everyone to have heard of it
-                time.sleep(0.5)
-                seat_id = event.seat_ids[seat]
-                wrong.extend(
-                    seat_id for client in clients if last_told(client, seat_id) == "available"
-                )
-            cancel(one, held, token)
-        hold(one, event, chance.randrange(20), token)
-
-    at_once([lambda number=number: storm(number) for number in range(12)])
-    truth = taken(database, event)
-    assert truth
-    for client in clients:
-        check_soon(lambda client=client: client.seats()["seats"], truth, 3)
-        shown = client.seats()
-        assert shown["repeats"] == []
-        answer = client.join("join-seat-selection", event, version=shown["version"])
-        assert "seats" not in answer
-    assert wrong == []
-
-
-def last_told(client, seat_id):
-    told = [
-        seat["status"]
-        for seat in client.payloads("seat-locked", "seat-released")
-        if seat["seatId"] == seat_id
-    ]
-    return told[-1] if told else "available"
-
-
-def test_a_seat_that_changes_hands_is_never_shown_as_free(browser, service, other_service, event):
-    """One gives it back on one instance, the next takes it on the other at once; what they tell
-    may arrive the wrong way round, and must not stay so."""
-    client = browser.connect(other_service.url)
-    client.join("join-seat-selection", event)
-
-    def rounds(seat):
-        wrong = []
-        instances = [service, other_service]
-        token = token_for()
-        held = hold(instances[0], event, seat, token)
-        for number in range(8):
-            giver, taker = instances[number % 2], instances[(number + 1) % 2]
-            next_token = token_for()
-
-            def take(taker=taker, next_token=next_token):
-                deadline = time.monotonic() + 5
-                while (got := hold(taker, event, seat, next_token)).status != 201:
-                    assert time.monotonic() < deadline
-                return got
-
-            _, got = at_once([lambda g=giver, h=held, t=token: cancel(g, h, t), take])
-            held, token = got, next_token
-            time.sleep(0.4)
-            wrong.append(last_told(client, event.seat_ids[seat]))
-        return wrong
-
-    shown = at_once([lambda seat=seat: rounds(seat) for seat in range(8)])
-    assert {status for statuses in shown for status in statuses} == {"locked"}
-
-
-def test_stock_is_told_once_a_second_at_most_and_in_the_end(browser, service, other_service, event):
-    client = browser.connect(other_service.url)
-    client.join("join-event", event)
-    started = time.time()
-    at_once([lambda n=n: hold_ticket((service, other_service)[n % 2], event) for n in range(110)])
-    for _ in range(10):  # nor does whoever joins, and is answered with the stock, have it told
-        hold_ticket(service, event)
-        browser.connect(other_service.url).join("join-event", event)
-    last = client.wait("ticket-updated", lambda told: told["availableQuantity"] == 380)
-    time.sleep(1.2)
-    told = client.heard("ticket-updated")
-    assert told[-1] == last
-    assert len(told) <= last.at - started + 2
-    assert all(later.at - earlier.at > 0.7 for earlier, later in pairwise(told))
-
-
 # --- Redis ---
 
 
@@ -293,11 +177,7 @@ def test_after_a_restart_of_redis_clients_hear_and_catch_up(
         assert told.at - restarted < 8
         hold_ticket(near, event)
         client.wait("ticket-updated", seconds=5)
-        shown = client.seats()
-        assert shown["repeats"] == []
-        assert shown["seats"] == taken(database, event)
-        again = client.join("join-seat-selection", event, version=shown["version"])
-        assert "seats" not in again
+        check_caught_up(client, event, database)
         # And at once again, as before.
         sent = time.time()
         hold(near, event, 3, token_for())
@@ -306,3 +186,12 @@ def test_after_a_restart_of_redis_clients_hear_and_catch_up(
         assert client.heard("#disconnect") == []
         near.kill()
         far.kill()
+
+
+def check_caught_up(client, event, database):
+    """The client has heard of each change once, and joining again would tell nothing more."""
+    shown = client.seats()
+    assert shown["repeats"] == []
+    assert shown["seats"] == taken(database, event)
+    again = client.join("join-seat-selection", event, version=shown["version"])
+    assert "seats" not in again

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from pathlib import Path
 
@@ -52,6 +52,17 @@ def listed(instances: list[Service], event: Event) -> set[str]:
     return {seen["status"] for one in instances for seen in one.get(path).json()["events"]}
 
 
+@contextmanager
+def watching(instances: list[Service], *events: Event) -> Iterator[list[Client]]:
+    """A browser at each instance, which looks at all of these events."""
+    with ExitStack() as stack:
+        browsers = [stack.enter_context(run_client(instance.url)) for instance in instances]
+        for browser in browsers:
+            for event in events:
+                browser.join("join-event", event)
+        yield browsers
+
+
 def told(browser: Client, event: Event) -> list[str]:
     """What a browser heard of an event's status; it heard nothing but that."""
     payloads = [
@@ -81,11 +92,7 @@ def test_a_sale_begins_and_ends_at_its_times(
     def at(seconds: float) -> None:
         time.sleep(max(0, made_at + seconds - time.monotonic()))
 
-    with ExitStack() as stack:
-        browsers = [stack.enter_context(run_client(instance.url)) for instance in instances]
-        for browser in browsers:
-            for event in (both, opening, closing_, full, cancelled, bare):
-                browser.join("join-event", event)
+    with watching(instances, both, opening, closing_, full, cancelled, bare) as browsers:
         at(begins - 0.3)
         assert shown(instances, both) == {"upcoming"}
         assert [status(database, event) for event in (both, opening, bare)] == ["upcoming"] * 3
@@ -120,11 +127,7 @@ def test_the_last_seat_or_ticket_makes_it_sold_out_and_the_first_return_undoes_i
         shown(instances, event)  # and this answer is kept
         return status(database, event)
 
-    with ExitStack() as stack:
-        browsers = [stack.enter_context(run_client(instance.url)) for instance in instances]
-        for browser in browsers:
-            for event in (seats, tickets, mixed):
-                browser.join("join-event", event)
+    with watching(instances, seats, tickets, mixed) as browsers:
         for event in (seats, tickets, mixed):
             token = token_for()
             everything = orders(event)
@@ -187,63 +190,46 @@ def test_a_sold_out_event_can_be_bought_from_at_once_when_something_returns(
     assert instances[0].post("/reservations", token=token_for(), json=order).status == 201
 
 
+def moved_sales(make_event: MakeEvent) -> list[tuple[Event, str, str]]:
+    """Events with the status that is to come, and how another program moves a sale to it."""
+    hour = 3600
+    past, later = "- interval '1 second'", "+ interval '30 minutes'"
+    changes = []
+    for before, times, end, by, expected in (
+        ("upcoming", sale(hour, 2 * hour), "start", past, "on_sale"),
+        ("on_sale", sale(-hour, hour), "start", later, "upcoming"),
+        ("on_sale", sale(-hour, hour), "end", past, "ended"),
+        ("upcoming", sale(SWEEP - 2, hour), "start", later, "upcoming"),
+        ("on_sale", sale(-hour, SWEEP - 2), "end", later, "on_sale"),
+        ("ended", sale(-2 * hour, -hour), "end", later, "on_sale"),
+        ("cancelled", sale(-2 * hour, hour), "end", past, "cancelled"),
+    ):
+        event = make_event(status=before, sale=times, tickets=[ticket()])
+        column = f"sale_{end}_date = now() AT TIME ZONE 'UTC' {by}"
+        changes.append((event, expected, f"UPDATE events SET {column} WHERE id = '{event.id}'"))
+    return changes
+
+
+def changed_stock(make_event: MakeEvent) -> list[tuple[Event, str, str]]:
+    """Events with the status that is to come, and how another program changes what is left."""
+    changes = []
+    for before, given, left, expected in (
+        ("on_sale", 5, 0, "sold_out"),
+        ("sold_out", 0, 5, "on_sale"),
+    ):
+        event = make_event(status=before, tickets=[ticket(total=given)])
+        columns = f"available_quantity = {left}, total_quantity = {left}"
+        statement = f"UPDATE ticket_types SET {columns} WHERE event_id = '{event.id}'"
+        changes.append((event, expected, statement))
+    return changes
+
+
 def test_what_another_program_changes_is_noticed_within_ten_seconds(
     instances: list[Service], make_event: MakeEvent, database: Connection
 ):
     hour = 3600
-    changes: list[tuple[Event, str, str]] = []
-
-    def change(event: Event, expected: str, statement: str) -> None:
-        changes.append((event, expected, statement.format(event.id)))
-
-    now = "now() AT TIME ZONE 'UTC'"
-    move = f"UPDATE events SET sale_{{}}_date = {now} {{}} interval '{{}}' WHERE id = '{{{{}}}}'"
     tickets = [ticket()]
-    change(
-        make_event(status="upcoming", sale=sale(hour, 2 * hour), tickets=tickets),
-        "on_sale",
-        move.format("start", "-", "1 second"),
-    )
-    change(
-        make_event(status="on_sale", sale=sale(-hour, hour), tickets=tickets),
-        "upcoming",
-        move.format("start", "+", "30 minutes"),
-    )
-    change(
-        make_event(status="on_sale", sale=sale(-hour, hour), tickets=tickets),
-        "ended",
-        move.format("end", "-", "1 second"),
-    )
-    change(
-        make_event(status="upcoming", sale=sale(SWEEP - 2, hour), tickets=tickets),
-        "upcoming",
-        move.format("start", "+", "30 minutes"),
-    )
-    change(
-        make_event(status="on_sale", sale=sale(-hour, SWEEP - 2), tickets=tickets),
-        "on_sale",
-        move.format("end", "+", "30 minutes"),
-    )
-    change(
-        make_event(tickets=[ticket(total=5, available=5)]),
-        "sold_out",
-        "UPDATE ticket_types SET available_quantity = 0, total_quantity = 0 WHERE event_id = '{}'",
-    )
-    change(
-        make_event(status="sold_out", tickets=[ticket(total=0)]),
-        "on_sale",
-        "UPDATE ticket_types SET available_quantity = 5, total_quantity = 5 WHERE event_id = '{}'",
-    )
-    change(
-        make_event(status="ended", sale=sale(-2 * hour, -hour), tickets=tickets),
-        "on_sale",
-        move.format("end", "+", "30 minutes"),
-    )
-    change(
-        make_event(status="cancelled", sale=sale(-2 * hour, hour), tickets=tickets),
-        "cancelled",
-        move.format("end", "-", "1 second"),
-    )
+    changes = moved_sales(make_event) + changed_stock(make_event)
     left_alone = make_event(status="cancelled", sale=sale(-hour, -60), tickets=tickets)
     empty = make_event(status="on_sale", sale=sale(-hour, hour))
     with database.cursor() as cursor:

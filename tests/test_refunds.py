@@ -1,31 +1,28 @@
 """Cancelling what is paid, and giving the money back."""
 
-import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 from psycopg2.extensions import connection as Connection
 
 from dev.servers import Servers
-from tests.support.buyers import at_once, token_for
+from tests.support.buyers import at_once
 from tests.support.databases import balanced_database, connected, migrated_database
 from tests.support.degradation import eventually, row_locked
 from tests.support.factories import Event, one, section, ticket
 from tests.support.internal import TOKEN, metric, tell_payment
 from tests.support.others import end, pay
 from tests.support.payments import check_refund, run_out, verdicts
-from tests.support.service import Response, Service, run_service
+from tests.support.refunds import Reservation, check_told, due, move_event, now, write_refunded
+from tests.support.service import Service, run_service
 from tests.support.wire import check_error, is_korean
 
 ROUNDS = 5
 """Tries that the negative control has to go wrong; unless the machine is busy, the first does."""
-
-OPERATIONS = Path(__file__).parents[1] / "docs" / "operations.md"
 
 MakeEvent = Callable[..., Event]
 
@@ -54,76 +51,9 @@ def event(make_event: MakeEvent) -> Event:
     return make_event(sections=[section(seats=10)], tickets=[ticket(total=100)])
 
 
-class Reservation:
-    """Someone's hold of two seats, and what they do with it."""
-
-    def __init__(self, service: Service, event: Event, first_seat: int = 0) -> None:
-        self._service = service
-        self._token = token_for()
-        seat_ids = event.seat_ids[first_seat : first_seat + 2]
-        order = {"eventId": event.id, "seatIds": seat_ids}
-        answer = service.post("/seats/reserve", token=self._token, json=order)
-        assert answer.status == 201, answer.body
-        self.id: str = answer.json()["reservation"]["id"]
-
-    def tell(self, status: str, payment: str = "one") -> Response:
-        """What the Payment Service says of a payment for it."""
-        return tell_payment(self._service, self.id, status, payment_id=f"{payment}-{self.id}")
-
-    def cancel(self, language: str = "ko") -> Response:
-        headers = {"Accept-Language": language}
-        path = f"/reservations/{self.id}/cancel"
-        return self._service.post(path, token=self._token, headers=headers)
-
-    def shown(self) -> tuple[str, str]:
-        """Its status and that of its payment, as its buyer sees them."""
-        answer = self._service.get(f"/reservations/{self.id}", token=self._token)
-        reservation = answer.json()["reservation"]
-        return reservation["status"], reservation["payment_status"]
-
-
 @pytest.fixture
 def hold(service: Service, event: Event) -> Reservation:
     return Reservation(service, event)
-
-
-def due(database: Connection, reservation: Reservation) -> list[str]:
-    """The payments for this reservation that are to be given back, by the operators' own query."""
-    [query] = [
-        block
-        for block in re.findall(r"```sql\n(.*?)```", OPERATIONS.read_text(), re.DOTALL)
-        if "REFUND_DUE" in block
-    ]
-    with database.cursor() as cursor:
-        cursor.execute(query)
-        return [
-            payment_id.removesuffix(f"-{reservation.id}")
-            for payment_id, reservation_id, amount, _ in cursor.fetchall()
-            if reservation_id == reservation.id and amount == 100_000
-        ]
-
-
-def check_told(answer: Response, reservation: Reservation, status: str, payment: str) -> None:
-    assert answer.status == 200, answer.body
-    expected = {"id": reservation.id, "status": status, "paymentStatus": payment}
-    assert answer.json()["reservation"] == expected
-
-
-def write_refunded(database: Connection, reservation: Reservation) -> None:
-    """The Payment Service gives the money back and says so in the table."""
-    with database.cursor() as cursor:
-        cursor.execute(
-            "UPDATE reservations SET payment_status = 'refunded' WHERE id = %s", (reservation.id,)
-        )
-
-
-def move_event(database: Connection, event: Event, date: Any) -> None:
-    with database.cursor() as cursor:
-        cursor.execute("UPDATE events SET event_date = %s WHERE id = %s", (date, event.id))
-
-
-def now() -> datetime:
-    return datetime.now(UTC).replace(tzinfo=None)
 
 
 # Cancelling

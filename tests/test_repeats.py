@@ -19,6 +19,7 @@ from tests.support.degradation import WAITING, address, eventually, held_up, row
 from tests.support.factories import Event, one, section, ticket
 from tests.support.others import end
 from tests.support.proxy import Proxy, proxy
+from tests.support.repeats import Buyer
 from tests.support.service import Response, Service, run_service
 from tests.support.visitors import run_queue
 from tests.support.wire import check_error
@@ -32,33 +33,6 @@ CROWD = 16
 
 PATIENT = QUICK + 1
 """Seconds, where the buyer's own lock is waited for."""
-
-
-class Buyer:
-    """Someone who buys one and the same thing under one key, again and again."""
-
-    def __init__(self, service: Service, event: Event, kind: str) -> None:
-        self.id = str(uuid4())
-        self.key = str(uuid4())
-        self._service = service
-        self._event = event
-        self._kind = kind
-
-    def buy(self, place: int = 0, *, key: str | None = None) -> Response:
-        """A seat, or a ticket of a type, of the event."""
-        if self._kind == "seats":
-            path = "/seats/reserve"
-            order: dict[str, object] = {"seatIds": [self._event.seat_ids[place]]}
-        else:
-            path = "/reservations"
-            type_id = self._event.ticket_type_ids[place]
-            order = {"items": [{"ticketTypeId": type_id, "quantity": 1}]}
-        return self._service.post(
-            path,
-            token=token_for(self.id),
-            json={"eventId": self._event.id, **order},
-            headers={"Idempotency-Key": key or self.key},
-        )
 
 
 database_url = own_database_url

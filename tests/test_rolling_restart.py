@@ -4,7 +4,8 @@ lost or done twice, nobody loses a place in line, and every browser ends in its 
 import threading
 import time
 from collections import Counter
-from contextlib import closing
+from contextlib import closing, contextmanager
+from functools import partial
 from uuid import uuid4
 
 import urllib3
@@ -56,7 +57,25 @@ class Caller:
         self._pool.close()
 
 
-def buy(caller, event, over, bought):
+class Callers:
+    """People behind one balancer; `counts` says how often they met what."""
+
+    def __init__(self, balancer):
+        self.counts: Counter[str] = Counter()
+        self._balancer = balancer
+        self._callers: list[Caller] = []
+
+    def new(self, token=None):
+        caller = Caller(self._balancer, self.counts, token)
+        self._callers.append(caller)
+        return caller
+
+    def close(self):
+        for caller in self._callers:
+            caller.close()
+
+
+def buy(caller, event, bought, over):
     """Hold one ticket after the other, and give every second one back; `bought` gets the keys and
     what was answered to each."""
     number = 0
@@ -75,7 +94,7 @@ def buy(caller, event, over, bought):
         time.sleep(0.05)
 
 
-def wait_in_line(caller, event, over, places):
+def wait_in_line(caller, event, places, over):
     while not over.is_set():
         answer = caller.call("GET", f"/queue/status/{event.id}")
         assert answer.status == 200, answer.body
@@ -83,78 +102,94 @@ def wait_in_line(caller, event, over, places):
         time.sleep(0.2)
 
 
+@contextmanager
+def at_work(works):
+    """Each of these goes on in a thread of its own until the block ends; then none has failed."""
+    over, errors = threading.Event(), []
+
+    def run(work):
+        try:
+            work(over)
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=run, args=(work,)) for work in works]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()
+    assert errors == []
+
+
+def stand_in_line(callers, event):
+    """One is inside the event's waiting room, and these wait."""
+    admin = callers.new(token_for(role="admin"))
+    settings = {"threshold": 1}
+    assert admin.call("PUT", f"/queue/admin/{event.id}", json=settings).status == 200
+    inside = callers.new()
+    assert inside.call("POST", f"/queue/check/{event.id}").json()["status"] == "active"
+    line = [callers.new() for _ in range(WAITING)]
+    for position, caller in enumerate(line, start=1):
+        place = caller.call("POST", f"/queue/check/{event.id}").json()
+        assert place["position"] == position
+    return line
+
+
 def test_a_rolling_restart_loses_nothing(browser, start_service, make_event, database):
     sale = make_event(sections=[section(seats=20)], tickets=[ticket(total=10_000)])
     crowded = make_event(tickets=[ticket()])
-    with closing(Balancer()) as balancer:
+    with closing(Balancer()) as balancer, closing(Callers(balancer)) as callers:
         balancer.services = [start_service(**SETTINGS) for _ in range(3)]
         wait_for(lambda: all(map(balancer.is_ready, balancer.services)))
-        counts: Counter[str] = Counter()
-        admin = Caller(balancer, counts, token_for(role="admin"))
-        settings = {"threshold": 1}
-        assert admin.call("PUT", f"/queue/admin/{crowded.id}", json=settings).status == 200
-        inside = Caller(balancer, counts)
-        assert inside.call("POST", f"/queue/check/{crowded.id}").json()["status"] == "active"
-        line = [Caller(balancer, counts) for _ in range(WAITING)]
-        for position, caller in enumerate(line, start=1):
-            place = caller.call("POST", f"/queue/check/{crowded.id}").json()
-            assert place["position"] == position
+        line = stand_in_line(callers, crowded)
         clients = [browser.connect(balancer.url) for _ in range(BROWSERS)]
         for client in clients:
             client.join("join-seat-selection", sale)
             client.join("join-event", sale)
         joined = [len(client.log) for client in clients]
-        buyers = [Caller(balancer, counts) for _ in range(BUYERS)]
-        bought: list[dict[str, str]] = [{} for _ in buyers]
+        bought: list[dict[str, str]] = [{} for _ in range(BUYERS)]
         places: list[list[int]] = [[] for _ in line]
-        over, errors = threading.Event(), []
-
-        def run(work, *arguments):
-            try:
-                work(*arguments)
-            except BaseException as error:
-                errors.append(error)
-
-        threads = [
-            threading.Thread(target=run, args=(buy, caller, sale, over, keys))
-            for caller, keys in zip(buyers, bought, strict=True)
-        ] + [
-            threading.Thread(target=run, args=(wait_in_line, caller, crowded, over, seen))
+        buyers = [partial(buy, callers.new(), sale, keys) for keys in bought]
+        waiters = [
+            partial(wait_in_line, caller, crowded, seen)
             for caller, seen in zip(line, places, strict=True)
         ]
-        for thread in threads:
-            thread.start()
-        try:
+        with at_work(buyers + waiters):
             times = [replace(balancer, old, start_service) for old in balancer.services[:]]
-        finally:
-            over.set()
-            for thread in threads:
-                thread.join()
-        assert errors == []
         assert max(times) < GRACE
         check_books(database, sale)
-        # Each key made one reservation, and each reservation has its key.
-        known = [made for keys in bought for made in keys.values()]
-        made = one(database, f"SELECT count(*) FROM reservations WHERE event_id = '{sale.id}'")
-        assert made == len(known) == len(set(known)) > 3 * BUYERS
+        check_bought_once(database, sale, bought)
         # The line stands as it stood.
         assert [set(seen) for seen in places] == [{position} for position in range(1, WAITING + 1)]
         assert all(len(seen) > 5 for seen in places)
-        # Each browser has lost its connection at least once, and is in its rooms.
-        for client, start in zip(clients, joined, strict=True):
-            client.wait("session-restored", after=start)
-        before = [len(client.log) for client in clients]
-        body = {"eventId": sale.id, "seatIds": sale.seat_ids[:1]}
-        late = Caller(balancer, counts)
-        assert late.call("POST", "/seats/reserve", json=body).status == 201
-        for client, start in zip(clients, before, strict=True):
-            client.wait("seat-locked", after=start, seconds=5)
-            client.wait("ticket-updated")
-            client.close()
-        print(dict(counts), "seconds to stop:", times)
-        assert counts["answered 500"] == 0
-        for caller in (admin, inside, late, *line, *buyers):
-            caller.close()
+        check_in_their_rooms(clients, joined, callers, sale)
+        print(dict(callers.counts), "seconds to stop:", times)
+        assert callers.counts["answered 500"] == 0
+
+
+def check_bought_once(database, sale, bought):
+    """Each key made one reservation, and each reservation has its key."""
+    known = [made for keys in bought for made in keys.values()]
+    made = one(database, f"SELECT count(*) FROM reservations WHERE event_id = '{sale.id}'")
+    assert made == len(known) == len(set(known)) > 3 * BUYERS
+
+
+def check_in_their_rooms(clients, joined, callers, sale):
+    """Each browser has lost its connection at least once, and hears what happens."""
+    for client, start in zip(clients, joined, strict=True):
+        client.wait("session-restored", after=start)
+    before = [len(client.log) for client in clients]
+    body = {"eventId": sale.id, "seatIds": sale.seat_ids[:1]}
+    late = callers.new()
+    assert late.call("POST", "/seats/reserve", json=body).status == 201
+    for client, start in zip(clients, before, strict=True):
+        client.wait("seat-locked", after=start, seconds=5)
+        client.wait("ticket-updated")
+        client.close()
 
 
 def replace(balancer, old, start_service):

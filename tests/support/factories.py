@@ -60,22 +60,9 @@ def make_event(
         sale: start and end of the sale, from now; by default as the status says.
         columns: further columns of `events`, or other values for the usual ones.
     """
-    now = datetime.now(UTC).replace(tzinfo=None)
-    begin = {"upcoming": 1, "ended": -3}.get(columns.get("status", "on_sale"), -1)
-    sale = sale or (timedelta(hours=begin), timedelta(hours=begin + 2))
     layout_id = _make_layout(database, sections) if sections else None
-    values = {
-        "title": f"Event {uuid4()}",
-        "venue": "Hall",
-        "address": "1 Street",
-        "artist_name": "Artist",
-        "status": "on_sale",
-        "sale_start_date": now + sale[0],
-        "sale_end_date": now + sale[1],
-        "event_date": now + sale[1] + timedelta(days=1),
-        "seat_layout_id": layout_id,
-        **columns,
-    }
+    usual = _usual_columns(columns.get("status", "on_sale"), sale)
+    values = {**usual, "seat_layout_id": layout_id, **columns}
     event_id = insert(database, "events", **values)
     return Event(
         id=event_id,
@@ -109,6 +96,22 @@ def one(database: Connection, query: str) -> Any:
         row = cursor.fetchone()
     assert row is not None
     return row[0]
+
+
+def _usual_columns(status: str, sale: tuple[timedelta, timedelta] | None) -> dict[str, Any]:
+    now = datetime.now(UTC).replace(tzinfo=None)
+    begin = {"upcoming": 1, "ended": -3}.get(status, -1)
+    sale = sale or (timedelta(hours=begin), timedelta(hours=begin + 2))
+    return {
+        "title": f"Event {uuid4()}",
+        "venue": "Hall",
+        "address": "1 Street",
+        "artist_name": "Artist",
+        "status": status,
+        "sale_start_date": now + sale[0],
+        "sale_end_date": now + sale[1],
+        "event_date": now + sale[1] + timedelta(days=1),
+    }
 
 
 def _make_layout(database: Connection, sections: Sequence[Mapping[str, Any]]) -> str:

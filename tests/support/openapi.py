@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from typing import Any
 
+import pytest
+
 from tests.support.service import Service
 from tests.support.wire import is_time
 
@@ -19,6 +21,17 @@ TYPES: dict[str, Any] = {
     "array": list,
     "object": dict,
 }
+
+# Those of the other services of the house, which have a token of their own.
+INTERNAL_CALLS = [
+    ("post", "/api/v1/internal/reservations/{reservation_id}/payment"),
+    ("get", "/api/v1/internal/audit"),
+]
+
+
+@pytest.fixture(scope="module")
+def openapi_spec(service: Service) -> Spec:
+    return description(service)
 
 
 def description(service: Service) -> Spec:

@@ -1,0 +1,34 @@
+"""Someone who buys the same thing again and again."""
+
+from uuid import uuid4
+
+from tests.support.buyers import token_for
+from tests.support.factories import Event
+from tests.support.service import Response, Service
+
+
+class Buyer:
+    """Someone who buys one and the same thing under one key, again and again."""
+
+    def __init__(self, service: Service, event: Event, kind: str) -> None:
+        self.id = str(uuid4())
+        self.key = str(uuid4())
+        self._service = service
+        self._event = event
+        self._kind = kind
+
+    def buy(self, place: int = 0, *, key: str | None = None) -> Response:
+        """A seat, or a ticket of a type, of the event."""
+        if self._kind == "seats":
+            path = "/seats/reserve"
+            order: dict[str, object] = {"seatIds": [self._event.seat_ids[place]]}
+        else:
+            path = "/reservations"
+            type_id = self._event.ticket_type_ids[place]
+            order = {"items": [{"ticketTypeId": type_id, "quantity": 1}]}
+        return self._service.post(
+            path,
+            token=token_for(self.id),
+            json={"eventId": self._event.id, **order},
+            headers={"Idempotency-Key": key or self.key},
+        )

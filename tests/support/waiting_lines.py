@@ -1,0 +1,20 @@
+"""A Redis for a waiting room of the tests' own.
+
+A module says `redis_url = own_redis_url`.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from dev.servers import Servers, valkey
+from tests.support.degradation import subfolder
+
+
+@pytest.fixture(scope="module")
+def own_redis_url(servers: Servers, folder: Path) -> Iterator[str]:
+    """A Redis where no instance with other settings lets people in."""
+    with valkey(subfolder(folder, f"valkey-{uuid4().hex[:8]}")) as url:
+        yield url

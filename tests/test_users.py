@@ -1,0 +1,96 @@
+"""Whose a reservation is, and users whom the database does not know."""
+
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from uuid import uuid4
+
+import psycopg2
+import pytest
+from psycopg2.extensions import connection as Connection
+
+from dev.servers import Servers
+from tests.support import factories
+from tests.support.buyers import token_for
+from tests.support.databases import new_database
+from tests.support.factories import Event, insert, section, ticket
+from tests.support.service import Service, run_service
+from tests.support.tokens import UUID
+from tests.support.wire import check_error
+from ticket_service.stores import schema
+
+MakeEvent = Callable[..., Event]
+
+
+def test_another_persons_reservation_is_not_found(service: Service, make_event: MakeEvent):
+    event = make_event(sections=[section()])
+    owner = token_for()
+    order = {"eventId": event.id, "seatIds": event.seat_ids[:1]}
+    made = service.post("/seats/reserve", token=owner, json=order).json()
+    reservation_id = made["reservation"]["id"]
+    for stranger in (token_for(), token_for(role="admin")):
+        for path in (f"/reservations/{reservation_id}", f"/seats/reservation/{reservation_id}"):
+            check_error(service.get(path, token=stranger), 404, "RESERVATION_NOT_FOUND")
+        cancelled = service.post(f"/reservations/{reservation_id}/cancel", token=stranger)
+        check_error(cancelled, 404, "RESERVATION_NOT_FOUND")
+        assert service.get("/reservations/my", token=stranger).json() == {"reservations": []}
+    seen = service.get(f"/reservations/{reservation_id}", token=owner).json()["reservation"]
+    assert (seen["id"], seen["status"]) == (reservation_id, "pending")
+
+
+def test_a_user_id_is_the_same_in_upper_case(service: Service, make_event: MakeEvent):
+    event = make_event(sections=[section()])
+    user_id = str(uuid4())
+    order = {"eventId": event.id, "seatIds": event.seat_ids[:1]}
+    upper = token_for(user_id.upper())
+    made = service.post("/seats/reserve", token=upper, json=order).json()["reservation"]
+    assert service.get(f"/reservations/{made['id']}", token=token_for(user_id)).status == 200
+
+
+@pytest.fixture(scope="module")
+def users(servers: Servers, folder: Path) -> Iterator[tuple[Service, Connection]]:
+    """An instance on a database of its own, where a reservation's user must be in `users`."""
+    with new_database(servers.database_url) as url:
+        schema.migrate(url, "public")
+        with closing(psycopg2.connect(url)) as database, database.cursor() as cursor:
+            database.autocommit = True
+            cursor.execute(
+                "CREATE TABLE users (id uuid PRIMARY KEY);"
+                "ALTER TABLE reservations ADD FOREIGN KEY (user_id) REFERENCES users (id)"
+            )
+            with run_service(folder, DATABASE_URL=url) as service:
+                yield service, database
+                service.kill()
+
+
+def test_a_user_whom_the_database_does_not_know_books_nothing(
+    users: tuple[Service, Connection],
+):
+    service, database = users
+    event = factories.make_event(database, sections=[section()], tickets=[ticket()])
+    seats = {"eventId": event.id, "seatIds": event.seat_ids[:2]}
+    lines = [{"ticketTypeId": event.ticket_type_ids[0], "quantity": 2}]
+    bookings = [("/seats/reserve", seats), ("/reservations", {"eventId": event.id, "items": lines})]
+    for path, order in bookings:
+        unknown = service.post(path, token=token_for(), json=order)
+        check_error(unknown, 401, "USER_NOT_FOUND")
+    with database.cursor() as cursor:
+        for changed in (
+            "SELECT id FROM reservations WHERE event_id = %s",
+            "SELECT id FROM seats WHERE event_id = %s AND status <> 'available'",
+            "SELECT id FROM ticket_types WHERE event_id = %s AND available_quantity <> 100",
+        ):
+            cursor.execute(changed, (event.id,))
+            assert cursor.fetchall() == []
+    known = insert(database, "users", id=str(uuid4()))
+    for path, order in bookings:
+        assert service.post(path, token=token_for(known), json=order).status == 201
+
+
+def test_an_unknown_event_is_not_mistaken_for_an_unknown_user(
+    users: tuple[Service, Connection],
+):
+    service, _ = users
+    order = {"eventId": UUID, "seatIds": [UUID]}
+    answer = service.post("/seats/reserve", token=token_for(), json=order)
+    check_error(answer, 404, "EVENT_NOT_FOUND")
