@@ -4,12 +4,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from redis import Redis
 
 from tests.support.databases import balanced_database, own_database_url
 from tests.support.factories import Event, section, ticket
 from tests.support.internal import TOKEN
 from tests.support.payments import MakeEvent
 from tests.support.service import Service, run_services
+from ticket_service.stores import keys
 
 database_url = own_database_url
 """A database in which only the instances of these tests end holds."""
@@ -30,5 +32,9 @@ def service(instances: list[Service]) -> Service:
 
 
 @pytest.fixture
-def event(make_event: MakeEvent) -> Event:
-    return make_event(sections=[section(seats=10)], tickets=[ticket(total=100)])
+def event(make_event: MakeEvent, redis: Redis) -> Event:
+    """An event whose seats no instance reads again by itself: it tells what it was told, or fails
+    to."""
+    made = make_event(sections=[section(seats=10)], tickets=[ticket(total=100)])
+    redis.set(keys.seat_reading(made.id), "the test", px=60_000)
+    return made
