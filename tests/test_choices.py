@@ -10,7 +10,7 @@ import pytest
 from tests.support.buyers import token_for
 from tests.support.factories import section
 from tests.support.wire import check_soon
-from ticket_service.realtime.choices import INTERVAL, MAX_TOLD
+from ticket_service.realtime.choices import EMIT_INTERVAL, MAX_PER_INTERVAL
 from ticket_service.realtime.message_limit import BURST
 from ticket_service.services.event_seats import MAX_AGE
 
@@ -117,7 +117,7 @@ def test_of_many_choices_the_latest_is_told(browser, service, watcher, event):
         client.send("seat-selection-changed", {"eventId": event.id, "seats": [seat]})
     last = watcher.wait("seat-update", lambda seen: seen["seats"] == [event.seat_ids[BURST - 6]])
     assert told(watcher)[0] == [event.seat_ids[0]]
-    assert len(told(watcher)) <= (last.at - started) / INTERVAL + 2
+    assert len(told(watcher)) <= (last.at - started) / EMIT_INTERVAL + 2
 
 
 def test_a_choice_that_did_not_change_is_not_told_again(
@@ -131,7 +131,7 @@ def test_a_choice_that_did_not_change_is_not_told_again(
     for _ in range(3):
         for tab in tabs:
             assert choose(tab, event, event.seat_ids[0]) == {"success": True}
-            time.sleep(INTERVAL)
+            time.sleep(EMIT_INTERVAL)
     choose(tabs[0], event)
     watcher.wait("seat-update", lambda seen: seen["seats"] == [])
     assert told(watcher) == [[event.seat_ids[0]], []]
@@ -141,7 +141,7 @@ def test_of_a_crowd_that_chooses_a_room_hears_little_at_a_time(
     browser, service, other_service, watcher, event
 ):
     """And of each in the end."""
-    people = 2 * MAX_TOLD + 5
+    people = 2 * MAX_PER_INTERVAL + 5
     crowd = [browser.client((service, other_service)[n % 2].url) for n in range(people)]
     for client in crowd:
         client.wait("#connect")
@@ -152,4 +152,4 @@ def test_of_a_crowd_that_chooses_a_room_hears_little_at_a_time(
     check_soon(lambda: len(told(watcher)), people, 10)
     assert {seat for [seat] in told(watcher)} == set(event.seat_ids[:people])
     times = [heard.at for heard in watcher.heard("seat-update")]
-    assert len(times) <= MAX_TOLD * (math.ceil((times[-1] - times[0]) / INTERVAL) + 1)
+    assert len(times) <= MAX_PER_INTERVAL * (math.ceil((times[-1] - times[0]) / EMIT_INTERVAL) + 1)

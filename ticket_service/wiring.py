@@ -17,7 +17,7 @@ from ticket_service.http.tokens import TokenVerifier
 from ticket_service.realtime.announcer import Announcer
 from ticket_service.realtime.bus import Bus
 from ticket_service.realtime.choices import Choices
-from ticket_service.realtime.feeds import MAX_LOOKS, Feeds
+from ticket_service.realtime.feeds import MAX_CONCURRENT_READS, Feeds
 from ticket_service.realtime.message_limit import BURST, PER_SECOND
 from ticket_service.realtime.presence import PresenceReporter
 from ticket_service.realtime.rooms import MAX_ROOMS, Rooms
@@ -65,7 +65,7 @@ from ticket_service.stores.waiting_lines import QueueRules, WaitingLines
 READ_CONNECTIONS = 4
 """For what only reads. Most answers are kept, so few are busy; searches get half at most."""
 
-FEED_CONNECTIONS = MAX_LOOKS + 1
+FEED_CONNECTIONS = MAX_CONCURRENT_READS + 1
 """For what sockets look at: the loop's readings, and one for those who come meanwhile."""
 
 LOOP_CONNECTIONS = 2 + WORKERS
@@ -78,7 +78,7 @@ ADMISSION_INTERVAL = 0.25
 EXPIRY_INTERVAL = 0.25
 """Seconds between two looks for holds and sales that end: within a second they are to be over."""
 
-LOOK_INTERVAL = 1.0
+POLL_INTERVAL = 1.0
 """Seconds between two looks at what other programs changed, and at whose token has ended."""
 
 RESTART_INTERVAL = 1.0
@@ -245,13 +245,13 @@ def _tie(realtime: _Realtime, rules: _Rules, handlers: _SocketHandlers, sockets:
     """Who hears of what: every call that goes upwards."""
     bus, announcer = realtime.bus, realtime.announcer
     # What instances tell each other.
-    bus.on("tell", announcer.heard)
-    bus.on("admitted", announcer.heard_of_admissions)
-    bus.on("seats", realtime.seats.heard)
-    bus.on("version", realtime.seats.heard_version)
-    bus.on("stock", realtime.stock.heard)
+    bus.on("tell", announcer.on_emit)
+    bus.on("admitted", announcer.on_admitted)
+    bus.on("seats", realtime.seats.on_seats)
+    bus.on("version", realtime.seats.on_version)
+    bus.on("stock", realtime.stock.on_stock)
     # After a time in which messages may have been lost.
-    bus.on_return = [realtime.seats.read_again, rules.admissions.note_missed]
+    bus.on_reconnect = [realtime.seats.refresh_all, rules.admissions.on_reconnect]
     # The last seat of an event was sold, or one came back.
     announcer.on_change = [rules.event_status.touch]
     # What browsers send.
@@ -284,9 +284,9 @@ def _loops(
         Loop("places", admissions.keep_places, shortest_stay / SIGNS_PER_STAY),
         Loop("expiry", rules.expiry.end_holds, EXPIRY_INTERVAL),
         Loop("event-status", rules.event_status.move, EXPIRY_INTERVAL),
-        Loop("feeds", realtime.feeds.look, LOOK_INTERVAL),
+        Loop("feeds", realtime.feeds.poll, POLL_INTERVAL),
         Loop("presence", realtime.presence.report, settings.update_seconds),
-        Loop("connections", realtime.socket_limit.report, LOOK_INTERVAL),
-        Loop("sockets", sockets.close_unwelcome, LOOK_INTERVAL),
-        Loop("sessions", memberships.remember_all, SESSION_TTL / SIGNS_PER_STAY),
+        Loop("connections", realtime.socket_limit.report, POLL_INTERVAL),
+        Loop("sockets", sockets.close_expired, POLL_INTERVAL),
+        Loop("sessions", memberships.refresh_sessions, SESSION_TTL / SIGNS_PER_STAY),
     ]

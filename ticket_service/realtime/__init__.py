@@ -1,1 +1,1 @@
-"""What browsers are told over Socket.IO, and who is there to hear it."""
+"""Sending to browsers over Socket.IO: events, rooms, feeds, and the bus between instances."""

@@ -1,4 +1,7 @@
-"""What clients of the sockets may cost: each one, and together all that have not signed in."""
+"""Limits on what Socket.IO clients send, and on how many connect without signing in.
+
+A *newcomer* is a connection that has not signed in.
+"""
 
 from __future__ import annotations
 
@@ -16,48 +19,49 @@ class Allowance(NamedTuple):
     """What one client may send."""
 
     burst: int
-    """Frames at once, or packets of a client that polls."""
+    """Frames at once; for a client that polls, packets."""
     per_second: int
-    """How many more each second."""
+    """Further frames or packets each second."""
     max_message: int
-    """Bytes of one message, or of the body of a client that polls."""
+    """Bytes of one message; for a client that polls, of one request body."""
 
 
 SIGNED_IN = Allowance(burst=400, per_second=50, max_message=100_000)
-"""Handlers refuse far less, but answer; this is for those who do not care."""
+"""Far above what the handlers allow. It stops clients that ignore the handlers' refusals."""
 
 NEWCOMER = Allowance(burst=40, per_second=0, max_message=10_000)
-"""Before the token was accepted: one attempt to sign in, an upgrade, and a few frames."""
+"""Enough for one attempt to sign in, an upgrade, and a few frames."""
 
 SIGN_IN_COST = 20
-"""Frames that an attempt to sign in counts for: a token's signature is checked."""
+"""Frames that an attempt to sign in counts for, because a signature is checked."""
 
 UPGRADE_COST = 10
-"""Frames that a handshake counts for with which a client that polls goes over to a WebSocket."""
+"""Frames that the upgrade from polling to a WebSocket counts for."""
 
 NEWCOMER_TURNS = 16
-"""Newcomers that may do something before everyone else has their turn."""
+"""Newcomers served in each round of the event loop."""
 
 MAX_NEWCOMERS = 1_000
-"""Connections that may be opened at once and have not signed in, on one instance;
-NEWCOMERS_PER_SECOND: how many more each second. Whoever signs in does not count any more."""
+"""Newcomers that may connect at once, on one instance."""
+
 NEWCOMERS_PER_SECOND = 100
+"""Further newcomers that may connect each second."""
 
 ENTRY_TIMEOUT = 2.0
 """Seconds that a new connection waits when there are too many; then it is refused."""
 
 MAX_ENTERING = 1_000
-"""New connections that wait; further ones are refused at once."""
+"""New connections that may wait; further ones are refused at once."""
 
 _turns = Semaphore(NEWCOMER_TURNS)
 
 
 class BudgetSpent(EngineIOError):  # type: ignore[misc] # engineio has no types
-    """The client sent more than it may, and is to be disconnected."""
+    """The client sent more than it may and must be disconnected."""
 
 
 class Budget:
-    """What one client has sent of late, against its allowance."""
+    """Counts what one client sends against its allowance (a leaky bucket)."""
 
     __slots__ = ("_at", "_spent", "allowance")
 
@@ -67,7 +71,7 @@ class Budget:
         self._at = time.monotonic()
 
     def spend(self, cost: int = 1) -> None:
-        """Count something that the client sent. Raises BudgetSpent where it is too much."""
+        """Count `cost` frames or packets. Raises BudgetSpent when they are too many."""
         now = time.monotonic()
         regained = (now - self._at) * self.allowance.per_second
         self._spent = max(0.0, self._spent - regained) + cost
@@ -76,8 +80,8 @@ class Budget:
             raise BudgetSpent
 
     def wait_turn(self) -> None:
-        """Let the others have their turn. Of newcomers only a few have one in each round, so that
-        no number of them can keep the others waiting."""
+        """Let other greenlets run. Only NEWCOMER_TURNS newcomers continue in each round, so no
+        number of them can keep the others waiting."""
         if self.allowance is SIGNED_IN:
             gevent.sleep(0)
         else:
@@ -86,9 +90,9 @@ class Budget:
 
 
 class NewcomerLimit:
-    """Connections of an instance that did not sign in: how many may be opened.
+    """Limits how many newcomers may connect to this instance.
 
-    Those that close before they sign in still count, so connecting again gains nothing.
+    A connection that closes before it signs in still counts, so connecting again gains nothing.
     """
 
     def __init__(self) -> None:
@@ -98,7 +102,7 @@ class NewcomerLimit:
         self._server: Any = None
 
     def acquire(self) -> bool:
-        """Count a new connection, which may have to wait; whether it may be opened."""
+        """Count a new connection. Returns whether it may be opened; waits up to ENTRY_TIMEOUT."""
         if not self._line and self._take():
             return True
         if len(self._line) >= MAX_ENTERING:
@@ -126,7 +130,7 @@ class NewcomerLimit:
         return True
 
     def _serve(self) -> None:
-        """Let in those who wait, the first first."""
+        """Admit waiting connections, first come, first served."""
         while self._line:
             if self._take():
                 self._line.popleft().set()

@@ -1,9 +1,9 @@
-"""What instances tell each other, over one Redis channel.
+"""Publish and subscribe between the instances, over one Redis channel.
 
-A message is a JSON object with a `kind`; each kind has one handler in every instance, the sender's
-own included. Messages of one instance arrive in order, and all that are waiting go out in one call.
-While Redis is away each instance hears only itself; those who missed something catch up when they
-listen again (`on_return`) or ask again.
+A message is a JSON object with a `kind`. Each kind has one handler in every instance, the sender
+included. Messages of one instance arrive in order, and all that are pending go out in one call.
+While Redis is away each instance receives only its own messages; an instance that missed some
+catches up when it is subscribed again (`on_reconnect`).
 """
 
 from __future__ import annotations
@@ -20,38 +20,39 @@ from ticket_service.stores.redis import Redis, RedisUnavailable
 
 Handler = Callable[[dict[str, Any]], None]
 
-MAX_WAITING = 10_000
-"""Messages kept while Redis does not answer; more are lost, and made up for when it is back."""
+MAX_PENDING = 10_000
+"""Messages kept while Redis does not answer. Further ones are dropped; the feeds' next readings
+make up for them."""
 
 log = logging.getLogger(__name__)
 
 
 class Bus:
-    """The channel, as one instance sees it."""
+    """One instance's end of the channel."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
         self._handlers: dict[str, Handler] = {}
         self._outbox: list[dict[str, Any]] = []
-        self._waiting = Event()
-        self.on_return: list[Callable[[], None]] = []
-        """Called each time that listening begins: something may have been missed."""
+        self._pending = Event()
+        self.on_reconnect: list[Callable[[], None]] = []
+        """Called after each subscription: messages may have been lost before it."""
 
     def on(self, kind: str, handler: Handler) -> None:
-        """Have messages of this kind handled."""
+        """Register the handler of this kind of message."""
         self._handlers[kind] = handler
 
     def publish(self, kind: str, **message: Any) -> None:
-        """Tell all instances, soon. Never waits and never fails."""
-        if len(self._outbox) < MAX_WAITING:
+        """Send a message to all instances, soon. Never waits and never fails."""
+        if len(self._outbox) < MAX_PENDING:
             self._outbox.append({"kind": kind, **message})
-        self._waiting.set()
+        self._pending.set()
 
     def send_forever(self) -> None:
-        """Send what is published; to be run in a greenlet of its own."""
+        """Send what is published. Run it in a greenlet of its own."""
         while True:
-            self._waiting.wait()
-            self._waiting.clear()
+            self._pending.wait()
+            self._pending.clear()
             messages, self._outbox = self._outbox, []
             try:
                 self._redis.command("PUBLISH", keys.BUS, orjson.dumps(messages).decode())
@@ -60,13 +61,13 @@ class Bus:
                 self._handle(messages)
 
     def listen_forever(self) -> None:
-        """Handle what is heard; to be run in a greenlet of its own."""
-        for heard in self._redis.listen(keys.BUS, keys.ADMITTED):
-            if heard is None:
-                for catch_up in self.on_return:
-                    catch_up()
+        """Handle what arrives. Run it in a greenlet of its own."""
+        for received in self._redis.listen(keys.BUS, keys.ADMITTED):
+            if received is None:
+                for callback in self.on_reconnect:
+                    callback()
                 continue
-            channel, text = heard
+            channel, text = received
             message = orjson.loads(text)
             self._handle([message | {"kind": "admitted"}] if channel == keys.ADMITTED else message)
 

@@ -1,9 +1,9 @@
-"""What people have chosen and not yet taken, told to those who choose beside them.
+"""Throttles `seat-update`: which seats people have chosen and not yet taken.
 
-One message of one person goes to a whole room, and everyone may send them. So a room is told at
-most once an interval, of a limited number of people, and only the latest of each. Every instance
-does this for its own sockets, with what it hears of all instances: so it holds for a person over
-all their sockets, wherever they are.
+Everyone may send a choice, and each goes to a whole room. So a room gets choices at most once an
+interval, of a limited number of people, and only the latest choice of each. Every instance does
+this for its own sockets with the messages of all instances, so the limit holds for a person over
+all their sockets.
 """
 
 from __future__ import annotations
@@ -16,53 +16,57 @@ from cachetools import LRUCache
 from ticket_service.realtime.events import RoomEvent
 from ticket_service.realtime.rooms import Rooms
 
-INTERVAL = 0.25
-"""Seconds between two times that a room is told; what comes after a pause is told at once."""
+EMIT_INTERVAL = 0.25
+"""Seconds between two times that choices are sent to a room. The first after a pause is sent at
+once."""
 
-MAX_TOLD = 25
-"""People of whom a room is told at a time; the others have their turn the next time."""
+MAX_PER_INTERVAL = 25
+"""People whose choices are sent to a room in one interval; the others follow in the next."""
 
-MAX_WAITING = 10_000
-"""People of one room who wait for their turn; what others choose then is not told."""
+MAX_PENDING = 10_000
+"""People of one room whose choices may wait; those of others are dropped meanwhile."""
 
-MAX_KNOWN = 20_000
-"""People and events of whom the latest choice is known, so that it is not told twice; about
+MAX_REMEMBERED = 20_000
+"""Latest choices that are remembered, by person and event, so that none is sent twice; about
 400 bytes each."""
 
 
 class Choices:
-    """The choices that the rooms of this instance are told of."""
+    """Sends choices to the rooms of this instance."""
 
     def __init__(self, rooms: Rooms) -> None:
         self._rooms = rooms
-        self._latest: LRUCache[tuple[str, str], int] = LRUCache(MAX_KNOWN)
-        self._waiting: dict[str, dict[str, tuple[RoomEvent, str | None]]] = {}
-        """By room: who waits for their turn. A room is in it for an interval after it was told."""
+        self._latest: LRUCache[tuple[str, str], int] = LRUCache(MAX_REMEMBERED)
+        self._pending: dict[str, dict[str, tuple[RoomEvent, str | None]]] = {}
+        """The choices that wait, by room and holder. A room has an entry from its first choice
+        until an interval passes without one."""
 
-    def tell(self, told: RoomEvent, skip: str | None) -> None:
-        """Tell a room, now or soon, unless it is what was last heard of this person; but not the
-        socket `skip`, from which it came."""
-        room, holder = told.room, str(told.payload["holder"])
+    def emit(self, event: RoomEvent, skip: str | None) -> None:
+        """Send a `seat-update` to its room, now or soon, unless it repeats the person's last.
+
+        `skip`: the id of the socket that it came from.
+        """
+        room, holder = event.room, str(event.payload["holder"])
         if not self._rooms.occupied(room):
-            self._latest.pop((room, holder), None)  # whoever comes now does not know it
+            self._latest.pop((room, holder), None)  # the next to join has not seen it
             return
-        choice = hash(tuple(told.payload["seats"]))
+        choice = hash(tuple(event.payload["seats"]))
         if self._latest.get((room, holder)) == choice:
             return
         self._latest[room, holder] = choice
-        waiting = self._waiting.get(room)
-        if waiting is None:
-            self._waiting[room] = {}
-            gevent.spawn_later(INTERVAL, self._tell_waiting, room)
-            self._rooms.send(told, skip=skip)
-        elif holder in waiting or len(waiting) < MAX_WAITING:
-            waiting[holder] = told, skip  # in the place of what was chosen before
+        pending = self._pending.get(room)
+        if pending is None:
+            self._pending[room] = {}
+            gevent.spawn_later(EMIT_INTERVAL, self._emit_pending, room)
+            self._rooms.send(event, skip=skip)
+        elif holder in pending or len(pending) < MAX_PENDING:
+            pending[holder] = event, skip  # replaces their earlier choice, and keeps its place
 
-    def _tell_waiting(self, room: str) -> None:
-        waiting = self._waiting[room]
-        while waiting and self._rooms.occupied(room):
-            for holder in list(islice(waiting, MAX_TOLD)):
-                told, skip = waiting.pop(holder)
-                self._rooms.send(told, skip=skip)
-            gevent.sleep(INTERVAL)
-        del self._waiting[room]
+    def _emit_pending(self, room: str) -> None:
+        pending = self._pending[room]
+        while pending and self._rooms.occupied(room):
+            for holder in list(islice(pending, MAX_PER_INTERVAL)):
+                event, skip = pending.pop(holder)
+                self._rooms.send(event, skip=skip)
+            gevent.sleep(EMIT_INTERVAL)
+        del self._pending[room]

@@ -1,8 +1,8 @@
-"""Engine.IO's side of a client, with one greenlet for each WebSocket.
+"""The server's side of an Engine.IO client, with one greenlet for each WebSocket.
 
-engineio has three: one that reads, one that waits for something to write, and one that waits for
-the time of the next ping. A greenlet that waits costs several kilobytes. Our WebSocket never makes
-a sender wait, so whoever has something to say sends it at once, and a timer waits for the ping.
+engineio uses three: a reader, a writer, and one that sleeps until the next ping. Each costs
+several kilobytes. Here there is no writer, since our WebSocket never makes a sender wait, and the
+pings are started by a timer.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 
 
 class EngineSocket(engineio.socket.Socket):  # type: ignore[misc] # engineio has no types
-    """A client that polls, or has a WebSocket, or goes over from one to the other."""
+    """A client that polls, has a WebSocket, or upgrades from one to the other."""
 
     connected: bool
     last_ping: float | None
@@ -44,13 +44,16 @@ class EngineSocket(engineio.socket.Socket):  # type: ignore[misc] # engineio has
         super().__init__(server, sid)
         self.budget = Budget()
         self.websocket: WebSocket | None = None
-        """There as soon as nothing in the queue must go first; then there is no queue."""
+        """None until everything in the queue was sent; from then on there is no queue."""
         self._timer: Any = None
         self._polling = False
         self._unsent_bytes = 0
 
     def send(self, pkt: Packet) -> None:
-        """Send a packet, or drop a client that polls too seldom. Raises SocketIsClosedError."""
+        """Send a packet. A client that polls and has too much unsent is dropped.
+
+        Raises SocketIsClosedError.
+        """
         if self.websocket is not None:
             if self.check_ping_timeout():
                 self.websocket.send(pkt.encode())
@@ -61,16 +64,19 @@ class EngineSocket(engineio.socket.Socket):  # type: ignore[misc] # engineio has
             self._unsent_bytes += len(pkt.encode())
 
     def receive(self, pkt: Packet) -> None:
-        """Do what a packet asks for. Raises BudgetSpent for a client that polls: of a WebSocket
-        each frame was counted."""
+        """Handle a packet. For a client that polls it is counted first, which may raise
+        BudgetSpent; a WebSocket's frames were counted when they were read."""
         if self.websocket is None:
             self.budget.spend()
             self.budget.wait_turn()
         super().receive(pkt)
 
     def poll(self) -> list[Packet]:
-        """Wait for packets to a client that polls. Raises QueueEmpty, which ends the connection,
-        after some time without any, and where it polls twice at once."""
+        """Wait for packets for a client that polls.
+
+        Raises QueueEmpty, which ends the connection, on a time-out and on a second poll at the
+        same time.
+        """
         if self._polling:
             raise QueueEmpty
         self._polling = True
@@ -82,13 +88,14 @@ class EngineSocket(engineio.socket.Socket):  # type: ignore[misc] # engineio has
         return packets
 
     def handle_post_request(self, environ: Environ) -> None:
-        """Receive the packets of a client that polls. Raises ContentTooLongError, BudgetSpent."""
+        """Handle the packets that a polling client posts. Raises ContentTooLongError and
+        BudgetSpent."""
         if int(environ.get("CONTENT_LENGTH") or 0) > self.budget.allowance.max_message:
             raise ContentTooLongError
         super().handle_post_request(environ)
 
     def close(self, wait: bool = True, abort: bool = False, reason: str | None = None) -> None:
-        """Say goodbye, unless `abort`, and forget the client."""
+        """Close the connection and forget the client; `abort` sends no close packet."""
         super().close(wait=wait and self.websocket is None, abort=abort, reason=reason)
         if self.websocket is not None:
             self.websocket.close()
@@ -96,7 +103,7 @@ class EngineSocket(engineio.socket.Socket):  # type: ignore[misc] # engineio has
             self._timer.close()
 
     def schedule_ping(self) -> None:
-        """Send a ping in a while, for one that was answered."""
+        """Send the next ping after `ping_interval`, if the last one was answered."""
         if self.last_ping and not self.closed:
             self.last_ping = None
             if self._timer is not None:
@@ -110,7 +117,7 @@ class EngineSocket(engineio.socket.Socket):  # type: ignore[misc] # engineio has
             self.send(Packet(PING))
 
     def _upgrade_websocket(self, environ: Environ, start_response: Callable[..., Any]) -> Any:
-        """Shake hands. Raises BudgetSpent."""
+        """Accept a WebSocket, and serve it until it closes. Raises BudgetSpent."""
         if self.upgrading:
             return private_parts.bad_request(self.server)
         if self.connected:
@@ -118,8 +125,8 @@ class EngineSocket(engineio.socket.Socket):  # type: ignore[misc] # engineio has
         return WebSocket(self._websocket_handler, self.server, self.budget)(environ, start_response)
 
     def _websocket_handler(self, websocket: WebSocket) -> None:
-        """Read until the WebSocket is at its end."""
-        if self.connected and not self._comes_over(websocket):
+        """Read until the WebSocket is closed."""
+        if self.connected and not self._complete_upgrade(websocket):
             return
         self.connected = self.upgraded = True
         while not self.queue.empty():
@@ -146,9 +153,9 @@ class EngineSocket(engineio.socket.Socket):  # type: ignore[misc] # engineio has
                 break
         self.close(wait=False, abort=True, reason=self.server.reason.TRANSPORT_CLOSE)
 
-    def _comes_over(self, websocket: WebSocket) -> bool:
-        """Have a client that polls use its new WebSocket from now on; whether it does."""
-        self.upgrading = True  # and polls are answered at once
+    def _complete_upgrade(self, websocket: WebSocket) -> bool:
+        """Move a client that polls to its new WebSocket. Returns whether it upgraded in time."""
+        self.upgrading = True  # polls are answered at once now
         try:
             with gevent.Timeout(UPGRADE_TIMEOUT, False):  # type: ignore[arg-type] # the stubs
                 if websocket.wait() == "2probe":
@@ -161,11 +168,11 @@ class EngineSocket(engineio.socket.Socket):  # type: ignore[misc] # engineio has
 
 
 class _NoQueue:
-    """Takes the end that `close` puts into the queue of whoever polls."""
+    """Stands for the queue of a client with a WebSocket: `close` puts an end mark into it."""
 
     def put(self, end: None) -> None:
-        """Nobody waits for it."""
+        """Drop the mark: nobody reads the queue."""
 
 
 _NO_QUEUE = _NoQueue()
-"""In place of two kilobytes."""
+"""Shared, since a queue for each WebSocket would take two kilobytes."""

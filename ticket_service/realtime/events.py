@@ -1,4 +1,4 @@
-"""What browsers are told: names, rooms and payloads (docs/contract.md, "What clients hear")."""
+"""The events for browsers: names, rooms and payloads (docs/contract.md, "What clients hear")."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from ticket_service.messages import sentence
 
 
 class RoomEvent(NamedTuple):
-    """One event to one room."""
+    """One event for one room."""
 
     name: str
     room: str
     payload: dict[str, Any]
 
-    def subject(self) -> Hashable:
-        """What it is news of: of all that is said of the same, only the latest matters."""
+    def coalescing_key(self) -> Hashable:
+        """The same for events of which only the latest matters, as two about one seat."""
         if "seatId" in self.payload:
-            return str(self.payload["seatId"])  # whether it was taken or given back
+            return str(self.payload["seatId"])  # `seat-locked` and `seat-released` alike
         return self.name, *(self.payload.get(of) for of in ("eventId", "ticketTypeId", "holder"))
 
 
@@ -44,13 +44,13 @@ def queue(event_id: str) -> str:
 
 
 def queue_entry_allowed(event_id: str, user_id: str) -> RoomEvent:
-    """To the person who was admitted."""
+    """This person was admitted; to their own room."""
     payload = {"eventId": event_id, "userId": user_id, "message": sentence("ENTRY_ALLOWED", "ko")}
     return RoomEvent("queue-entry-allowed", person(user_id), payload)
 
 
 def queue_updated(event_id: str, waiting: int, inside: int, threshold: int) -> RoomEvent:
-    """How long the line is."""
+    """The numbers of a waiting room: people waiting, people inside, and how many may be."""
     payload = {
         "eventId": event_id,
         "queueSize": waiting,
@@ -68,7 +68,7 @@ def queue_cleared(event_id: str) -> RoomEvent:
 
 
 def queue_stay_ended(event_id: str, sid: str) -> RoomEvent:
-    """To a socket of someone who was inside and is not any more."""
+    """A person's stay is over; to one of their sockets."""
     payload = {"eventId": event_id, "message": sentence("STAY_ENDED", "ko")}
     return RoomEvent("queue-stay-ended", sid, payload)
 
@@ -91,7 +91,10 @@ def seat_changed(event_id: str, seat_id: str, status: str) -> RoomEvent:
 
 
 def seat_update(event_id: str, holder: str, chosen: list[str]) -> RoomEvent:
-    """What someone has chosen and not yet taken; `holder` stands for them in this event."""
+    """Which seats someone has chosen and not yet taken.
+
+    `holder`: stands for the person, in this event only.
+    """
     payload = {"eventId": event_id, "holder": holder, "seats": chosen}
     return RoomEvent(SEAT_UPDATE, seats(event_id), payload)
 
@@ -109,7 +112,7 @@ def ticket_updated(event_id: str, ticket_type_id: str, available: int, total: in
 
 
 def session_restored(sid: str, rooms: list[str], chosen: list[str]) -> RoomEvent:
-    """To a socket that is in these rooms again; the last one of each kind is named."""
+    """A socket was put back into these rooms. The payload names the last one of each kind."""
     last = dict(room.split(":", 1) for room in rooms)
     payload = {
         "eventId": last.get("event"),
@@ -123,14 +126,14 @@ def session_restored(sid: str, rooms: list[str], chosen: list[str]) -> RoomEvent
 SEAT_UPDATE = "seat-update"
 
 ALIASES = {"seat-locked": "seat-selected", "seat-released": "seats-released"}
-"""The names under which today's browser code listens."""
+"""A second name for some events, for which the existing browser client listens."""
 
 
 def now() -> str:
-    """The moment, as the wire shows it."""
+    """The current time, as `wire_time` writes it."""
     return wire_time(datetime.now(UTC))
 
 
 def wire_time(moment: datetime) -> str:
-    """A moment in UTC, as the wire shows it."""
+    """A time in UTC as text: ISO 8601 with milliseconds and `Z`."""
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -11,11 +11,11 @@ from ticket_service.stores.each_event import for_each_event
 from ticket_service.stores.presence import Count, PresenceCounts
 
 MAX_BATCH = 1_000
-"""People in one report."""
+"""People in one call to Redis."""
 
 
 class PresenceReporter:
-    """Reports who is in the event rooms of this instance, and has the counts told."""
+    """Reports who is in the event rooms of this instance to Redis, and announces the counts."""
 
     def __init__(self, counts: PresenceCounts, rooms: Rooms, announcer: Announcer) -> None:
         self._counts = counts
@@ -23,46 +23,49 @@ class PresenceReporter:
         self._announcer = announcer
         self._reported: dict[str, set[str]] = {}
         self._joined: set[str] = set()
-        self._told: dict[str, int] = {}
+        self._counted: dict[str, int] = {}
 
-    def joined(self, event_id: str) -> int:
-        """Have the room told soon, for someone who just joined; the count as last known."""
+    def on_join(self, event_id: str) -> int:
+        """Have the room's count announced soon, since a socket joined. Returns the last known
+        count."""
         self._joined.add(event_id)
-        return max(1, self._told.get(event_id, 0))
+        return max(1, self._counted.get(event_id, 0))
 
     def report(self) -> None:
-        """Report what changed; to be called about once a second. Raises RedisUnavailable."""
-        here = self._rooms.people(event(""))
+        """Report what changed. Call it about once a second. Raises RedisUnavailable."""
+        present = self._rooms.people(event(""))
         for_each_event(
             "presence",
-            here.keys() | self._reported.keys(),
-            lambda event_id: self._report(event_id, here.get(event_id, set())),
+            present.keys() | self._reported.keys(),
+            lambda event_id: self._report(event_id, present.get(event_id, set())),
         )
 
     def _report(self, event_id: str, people: set[str]) -> None:
-        known = self._reported.get(event_id)
-        came, went = people - (known or set()), (known or set()) - people
-        count = self._say(event_id, came, went, everyone=known is None)
+        reported = self._reported.get(event_id)
+        joined, left = people - (reported or set()), (reported or set()) - people
+        count = self._send(event_id, joined, left, everyone=reported is None)
         if count.people < 0:
-            del self._reported[event_id]  # and all of it again, the next time
+            del self._reported[event_id]  # the next report has everyone again
             return
         if people:
             self._reported[event_id] = people
-            self._told[event_id] = count.people
+            self._counted[event_id] = count.people
         else:
             self._reported.pop(event_id, None)
-            self._told.pop(event_id, None)
-        if count.tell:
+            self._counted.pop(event_id, None)
+        if count.announce:
             self._announcer.room_info(event_id, count.people)
 
-    def _say(self, event_id: str, came: set[str], went: set[str], *, everyone: bool) -> Count:
-        """Report in pieces; the last answer counts."""
-        joined = event_id in self._joined
+    def _send(self, event_id: str, joined: set[str], left: set[str], *, everyone: bool) -> Count:
+        """Report in batches. Returns the answer to the last one."""
+        requested = event_id in self._joined
         self._joined.discard(event_id)
-        coming, going = iter(came), iter(went)
+        joining, leaving = iter(joined), iter(left)
         while True:
-            some = list(islice(coming, MAX_BATCH))
-            others = list(islice(going, MAX_BATCH - len(some)))
-            count = self._counts.report(event_id, some, others, everyone=everyone, joined=joined)
+            some = list(islice(joining, MAX_BATCH))
+            others = list(islice(leaving, MAX_BATCH - len(some)))
+            count = self._counts.report(
+                event_id, some, others, everyone=everyone, requested=requested
+            )
             if count.people < 0 or len(some) + len(others) < MAX_BATCH:
                 return count

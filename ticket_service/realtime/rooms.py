@@ -1,4 +1,4 @@
-"""The Socket.IO rooms of this instance: who is in them, and sending to all of one at once."""
+"""The Socket.IO rooms of this instance: their members, and sending to all of a room at once."""
 
 from __future__ import annotations
 
@@ -22,22 +22,23 @@ from ticket_service.realtime.websocket import text_frame
 NAMESPACE = "/"
 
 MAX_ROOMS = 12
-"""Rooms that one socket may be in: three of each of four events."""
+"""Rooms that one socket may be in: three rooms of each of four events."""
 
-TURN = 200
-"""Sockets that are sent to, or events that are sent, before others get their turn."""
+SENDS_PER_TURN = 200
+"""Sockets sent to, or events queued, before other greenlets run."""
 
-MAX_QUEUED = 1_000
-"""Packets that wait for a polling client; then it is dropped."""
+MAX_QUEUED_PACKETS = 1_000
+"""Packets queued for a polling client; with more it is dropped."""
 
-MAX_WAITING = 1_000
-"""Events that wait for a room; of what is sent then, only the latest of each subject waits."""
+MAX_OUTBOX_EVENTS = 1_000
+"""Events queued for a room. Beyond that, a new one replaces the queued one with the same
+`RoomEvent.coalescing_key`."""
 
 MAX_WRITE_BYTES = 32 * 1024
-"""Bytes that go to a socket at once, unless one event is larger; the kernel keeps more."""
+"""Bytes written to a socket at once, unless one event is larger."""
 
-JUST_NOW = 5.0
-"""Seconds in which two ways of learning the same thing are one."""
+REPEAT_SECONDS = 5.0
+"""Within this time a second `queue-entry-allowed` is a repetition: it is not sent."""
 
 log = logging.getLogger(__name__)
 
@@ -48,23 +49,24 @@ class Client:
 
     user_id: str
     expires_at: float
-    """When its token ends, seconds since the epoch."""
+    """When its token expires, seconds since the epoch."""
     rooms: list[str] = field(default_factory=list)
-    """Those that it joined, in this order."""
+    """The rooms that it joined, in this order."""
     restored: set[str] = field(default_factory=set)
-    """Those of them that it did not ask for itself."""
+    """Those of its rooms that it was put back into and has not asked for since."""
     entries: dict[str, float] = field(default_factory=dict)
-    """When it learned that this person may enter an event (`time.monotonic()`)."""
+    """When it was told that the person may enter, by event id (`time.monotonic()`)."""
 
 
-class _Event(NamedTuple):
-    """What is to be said."""
+class _Outgoing(NamedTuple):
+    """An encoded event."""
 
     skip: str | None
+    """The id of a socket that does not get it."""
     texts: list[bytes]
-    """A message of Engine.IO under each name."""
+    """The Engine.IO messages: one under each name of the event."""
     frames: bytes
-    """All of them, for WebSockets."""
+    """The WebSocket frames of all these messages."""
 
 
 class SocketGone(Exception):
@@ -72,46 +74,47 @@ class SocketGone(Exception):
 
 
 class Rooms(Manager):  # type: ignore[misc] # python-socketio has no types
-    """python-socketio's manager, which knows whose sockets there are."""
+    """python-socketio's manager, which also knows the person behind each socket."""
 
     def __init__(self) -> None:
         super().__init__()
         self.clients: dict[str, Client] = {}
-        self._joined: Counter[str] = Counter()
-        self._outboxes: dict[str, dict[Hashable, _Event]] = {}
-        """What waits, by room; a room that is in it has a greenlet that sends."""
+        """By socket id."""
+        self._member_counts: Counter[str] = Counter()
+        self._outboxes: dict[str, dict[Hashable, _Outgoing]] = {}
+        """Queued events by room. A room that has an entry has a greenlet that sends them."""
         self._numbers = itertools.count(1)
 
-    def arrived(self, sid: str, client: Client) -> None:
-        """Remember whose socket this is, so that it hears what is for this person only."""
+    def add_client(self, sid: str, client: Client) -> None:
+        """Register a socket and put it into the room of its person."""
         self.clients[sid] = client
         self.enter_room(sid, NAMESPACE, person(client.user_id))
 
-    def gone(self, sid: str) -> None:
-        """Forget a socket; python-socketio takes it out of its rooms."""
+    def remove_client(self, sid: str) -> None:
+        """Forget a socket. python-socketio itself takes it out of its rooms."""
         client = self.clients.pop(sid, None)
         for room in client.rooms if client else ():
-            self._left(room)
+            self._uncount(room)
 
     def is_closed(self, sid: str) -> bool:
-        """Whether a socket was closed, of whose end we may not have been told."""
+        """Whether a socket is closed, even if `disconnect` was not called for it."""
         socket = private_parts.open_sockets(self.server).get(self.eio_sid_from_sid(sid, NAMESPACE))
         return socket is None or bool(socket.closed)
 
-    def _left(self, room: str) -> None:
-        self._joined[room] -= 1
-        if not self._joined[room]:
-            del self._joined[room]
+    def _uncount(self, room: str) -> None:
+        self._member_counts[room] -= 1
+        if not self._member_counts[room]:
+            del self._member_counts[room]
 
     def client(self, sid: str) -> Client:
-        """Whose socket this is. Raises SocketGone."""
+        """The client with this socket id. Raises SocketGone."""
         try:
             return self.clients[sid]
         except KeyError as error:
             raise SocketGone from error
 
-    def may_join(self, sid: str, room: str) -> bool:
-        """Whether a socket may join one room more. Raises SocketGone."""
+    def can_join(self, sid: str, room: str) -> bool:
+        """Whether a socket may join this room. Raises SocketGone."""
         client = self.client(sid)
         return (
             room in client.rooms
@@ -120,10 +123,10 @@ class Rooms(Manager):  # type: ignore[misc] # python-socketio has no types
         )
 
     def join(self, sid: str, room: str) -> None:
-        """Put a socket into a room, where it may be already. Raises SocketGone.
+        """Put a socket into a room; harmless if it is in it already. Raises SocketGone.
 
-        Where it is in too many, it leaves one for it that it was only brought back to, or the seats
-        of another event: there is no other way to leave those.
+        A socket in MAX_ROOMS rooms first leaves one that it was restored to. For a seats room it
+        may also leave that of another event, since there is no message to leave those.
         """
         client = self.client(sid)
         client.restored.discard(room)
@@ -131,15 +134,15 @@ class Rooms(Manager):  # type: ignore[misc] # python-socketio has no types
             if len(client.rooms) >= MAX_ROOMS and (old := _to_leave(client, room)):
                 self.leave(sid, old)
             client.rooms.append(room)
-            self._joined[room] += 1
+            self._member_counts[room] += 1
         self.enter_room(sid, NAMESPACE, room)
 
     def leave(self, sid: str, room: str) -> None:
-        """Take a socket out of a room; harmless where it is not in it. Raises SocketGone."""
+        """Take a socket out of a room; harmless if it is not in it. Raises SocketGone."""
         client = self.client(sid)
         if room in client.rooms:
             client.rooms.remove(room)
-            self._left(room)
+            self._uncount(room)
         self.leave_room(sid, NAMESPACE, room)
 
     def occupied(self, room: str) -> bool:
@@ -147,37 +150,46 @@ class Rooms(Manager):  # type: ignore[misc] # python-socketio has no types
         return room in self.rooms.get(NAMESPACE, {})
 
     def ids(self, prefix: str) -> set[str]:
-        """The rest of the name of each room that begins so and that somebody joined."""
-        return {name.removeprefix(prefix) for name in self._joined if name.startswith(prefix)}
+        """The ids in the names of the rooms that begin with `prefix` and have members."""
+        return {
+            name.removeprefix(prefix) for name in self._member_counts if name.startswith(prefix)
+        }
 
     def people(self, prefix: str) -> dict[str, set[str]]:
-        """Who is in the rooms whose name begins so: user ids by the rest of the name."""
-        return {rest: self.users(prefix + rest) for rest in self.ids(prefix)}
+        """The ids of the users in each room whose name begins with `prefix`, by the id in its
+        name."""
+        return {id_: self.users(prefix + id_) for id_ in self.ids(prefix)}
 
     def sockets_of(self, user_id: str) -> int:
-        """How many sockets a person has here."""
+        """How many sockets a person has on this instance."""
         return len(self._clients_in(person(user_id)))
 
     def users(self, room: str) -> set[str]:
-        """Who is in this room."""
+        """The ids of the users in a room."""
         return {client.user_id for client in self._clients_in(room)}
 
-    def note_entry(self, user_id: str, event_id: str) -> bool:
-        """Remember that this person's sockets learn now that they may enter; False where there are
-        none, or they learned it just now."""
+    def record_entry(self, user_id: str, event_id: str) -> bool:
+        """Record that this person's sockets are told now that they may enter.
+
+        Returns False if there is nobody to tell: no socket, or all were told within the last
+        REPEAT_SECONDS.
+        """
         now, new = time.monotonic(), False
         for client in self._clients_in(person(user_id)):
-            new = new or now - client.entries.get(event_id, -JUST_NOW) >= JUST_NOW
+            new = new or now - client.entries.get(event_id, -REPEAT_SECONDS) >= REPEAT_SECONDS
             client.entries[event_id] = now
         return new
 
-    def knows_of_entry(self, user_id: str, event_id: str) -> bool:
-        """Whether this person's sockets learned, ever, that they may enter."""
+    def knows_entry(self, user_id: str, event_id: str) -> bool:
+        """Whether one of this person's sockets was told that they may enter."""
         return any(event_id in client.entries for client in self._clients_in(person(user_id)))
 
     def forget_entry(self, user_id: str, event_id: str, before: float) -> list[str]:
-        """Forget that this person's sockets learned, before some moment (`time.monotonic()`), that
-        they may enter; the sockets that had learned it."""
+        """Forget that this person's sockets were told that they may enter.
+
+        Only what they were told earlier than `before` (`time.monotonic()`) is forgotten. Returns
+        the ids of the sockets concerned.
+        """
         sids = self.rooms.get(NAMESPACE, {}).get(person(user_id), ())
         knew = [
             sid
@@ -193,82 +205,83 @@ class Rooms(Manager):  # type: ignore[misc] # python-socketio has no types
         return [self.clients[sid] for sid in sids if sid in self.clients]
 
     def expired(self, now: float) -> list[str]:
-        """The sockets whose token has ended."""
+        """The ids of the sockets whose token expired by `now` (seconds since the epoch)."""
         return [sid for sid, client in self.clients.items() if client.expires_at <= now]
 
-    def send(self, told: RoomEvent, *, skip: str | None = None, alias: str | None = None) -> None:
-        """Send an event to everyone in a room of this instance, but to the socket `skip`; also
-        under another name, if it has one.
+    def send(self, event: RoomEvent, *, skip: str | None = None, alias: str | None = None) -> None:
+        """Queue an event for its room's sockets on this instance; a greenlet sends it.
 
-        What is sent to a room arrives in order. What is sent while a large room still hears of
-        something else waits, and then goes out together, with one write for each socket. Never
-        waits for that, but others may have their turn meanwhile.
+        Events of one room arrive in order. Those that are queued while the room is being sent to
+        go out together afterwards, with one write for each socket. Other greenlets may run
+        meanwhile.
+
+        `skip`: the id of a socket that does not get it. `alias`: a second name to send it under.
         """
-        names = (told.name, alias) if alias else (told.name,)
+        names = (event.name, alias) if alias else (event.name,)
         # 4: a message (Engine.IO); 2: an event (Socket.IO)
-        texts = [b"42" + orjson.dumps([name, told.payload]) for name in names]
-        event = _Event(skip, texts, b"".join(map(text_frame, texts)))
-        outbox = self._outboxes.get(told.room)
+        texts = [b"42" + orjson.dumps([name, event.payload]) for name in names]
+        outgoing = _Outgoing(skip, texts, b"".join(map(text_frame, texts)))
+        outbox = self._outboxes.get(event.room)
         if outbox is None:
-            outbox = self._outboxes[told.room] = {}
-            gevent.spawn(self._send_outbox, told.room)
+            outbox = self._outboxes[event.room] = {}
+            gevent.spawn(self._send_outbox, event.room)
         number = next(self._numbers)
-        outbox[number if len(outbox) < MAX_WAITING else told.subject()] = event
-        if number % TURN == 0:
+        outbox[number if len(outbox) < MAX_OUTBOX_EVENTS else event.coalescing_key()] = outgoing
+        if number % SENDS_PER_TURN == 0:
             gevent.sleep(0)
 
     def _send_outbox(self, room: str) -> None:
-        while waiting := self._outboxes[room]:
+        while outbox := self._outboxes[room]:
             self._outboxes[room] = {}
-            for batch in _batches(waiting.values()):
+            for batch in _batches(outbox.values()):
                 try:
                     self._send(room, batch)
                 except Exception:
                     log.exception("not sent", extra={"room": room})
         del self._outboxes[room]
 
-    def _send(self, room: str, batch: list[_Event]) -> None:
-        """Send to each socket; in a large room others have their turn in between."""
+    def _send(self, room: str, batch: list[_Outgoing]) -> None:
+        """Send to each socket of a room. Other greenlets run after every SENDS_PER_TURN."""
         frames = b"".join(event.frames for event in batch)
-        skipping = {event.skip for event in batch}
+        skipped = {event.skip for event in batch}
         sockets = private_parts.open_sockets(self.server)
         members = list(self.rooms.get(NAMESPACE, {}).get(room, {}).items())
         for number, (sid, engine_sid) in enumerate(members, start=1):
             socket = sockets.get(engine_sid)
             if socket is not None and not socket.closed:
-                if sid not in skipping:
+                if sid not in skipped:
                     _push(socket, batch, frames)
-                elif heard := [event for event in batch if event.skip != sid]:
-                    _push(socket, heard, b"".join(event.frames for event in heard))
-            if number % TURN == 0:
+                elif rest := [event for event in batch if event.skip != sid]:
+                    _push(socket, rest, b"".join(event.frames for event in rest))
+            if number % SENDS_PER_TURN == 0:
                 gevent.sleep(0)
 
 
-def _push(socket: Any, events: list[_Event], frames: bytes) -> None:
-    """Send to one socket, without waiting; one that polls and never comes is closed."""
+def _push(socket: Any, events: list[_Outgoing], frames: bytes) -> None:
+    """Send to one socket, without waiting. A client that polls too seldom is closed."""
     if socket.websocket is not None:
         socket.websocket.push(frames)
-    elif socket.queue.qsize() < MAX_QUEUED:
+    elif socket.queue.qsize() < MAX_QUEUED_PACKETS:
         for text in (text for event in events for text in event.texts):
-            if not socket.closed:  # by sending the one before, to a client that no longer polls
+            if not socket.closed:  # sending the one before may have closed it
                 socket.send(Packet(MESSAGE, text[1:].decode()))
     else:
         socket.close(wait=False, abort=True)
 
 
 def _to_leave(client: Client, room: str) -> str | None:
-    """The room that a socket which is in too many leaves for this one."""
-    for one in client.rooms:
-        if one in client.restored:
-            return one
+    """The room that a client in MAX_ROOMS rooms leaves to join `room`; None if there is none."""
+    for joined in client.rooms:
+        if joined in client.restored:
+            return joined
     if room.startswith("seats:"):
-        return next((one for one in client.rooms if one.startswith("seats:")), None)
+        return next((joined for joined in client.rooms if joined.startswith("seats:")), None)
     return None
 
 
-def _batches(events: Iterable[_Event]) -> Iterator[list[_Event]]:
-    """What may go out together: neighbours, up to MAX_WRITE_BYTES bytes."""
-    batch: list[_Event] = []
+def _batches(events: Iterable[_Outgoing]) -> Iterator[list[_Outgoing]]:
+    """Split events into batches of up to MAX_WRITE_BYTES, in order."""
+    batch: list[_Outgoing] = []
     size = 0
     for event in events:
         size += len(event.frames)

@@ -1,10 +1,10 @@
-"""Tells browsers how the seats of an event change, whoever changed them.
+"""Emits the changes of seats to browsers, whether this service or another program made them.
 
-Each instance keeps, for every event whose seats its own sockets look at, what it last told them: a
-*hall*. What this service changes arrives over the bus at once; what other programs change in the
-shared tables is found by reading them every second, by one instance for all. Only what differs from
-the hall is told, so nobody hears the same thing twice, and a message that got lost is made up for
-by the next reading.
+For every event whose seats its own sockets watch, each instance keeps the status of the seats as
+it last emitted it. Changes by this service arrive over the bus at once. Changes by other programs
+are found by reading the shared tables every second; one instance reads for all. Only differences
+from the kept state are emitted. So nothing is emitted twice, and the next reading makes up for a
+lost message.
 """
 
 from __future__ import annotations
@@ -26,33 +26,36 @@ from ticket_service.stores.postgres import Postgres
 from ticket_service.stores.redis import Redis, RedisUnavailable
 from ticket_service.stores.taken_seats import read_taken_seats
 
-CLAIM_MS = 900
-"""For so long the instance that claimed an event's reading keeps the others from it."""
+READ_CLAIM_MS = 900
+"""For so long an instance that claimed the reading of an event keeps the others from it."""
 
-DOUBT_SECONDS = 0.5
-"""Within this time, messages about one seat are not taken for the order of what happened."""
+REORDER_SECONDS = 0.5
+"""Messages about one seat that arrive within this time may be out of order."""
 
 
-class _Hall:
-    """The seats of one event, as this instance last told its sockets."""
+class _SeatState:
+    """The seats of one event, as this instance last emitted them."""
 
     def __init__(self) -> None:
         self.lock = BoundedSemaphore(1)
+        """Held while changes are emitted, so that they go out in the order they are applied."""
         self.seats: dict[str, str] | None = None
         """The status of each seat that is not available; None before the first reading."""
         self.version = 0
+        """The exclusive or of the digests of `seats`."""
         self.read_version = 0
         """The version of the last reading."""
         self.changes = 0
-        """How many changes there were; `changed_at`: which of them was the last one of a seat."""
+        """The number of changes so far."""
         self.changed_at: dict[str, int] = {}
+        """The number of the last change of each seat."""
         self.early: dict[str, str] = {}
-        """What was heard of seats before they were read for the first time."""
-        self.heard_at: dict[str, float] = {}
-        """When something of a seat was last heard over the bus, by the monotonic clock."""
+        """Statuses that arrived over the bus before the first reading."""
+        self.received_at: dict[str, float] = {}
+        """When a status last arrived over the bus, by seat (`time.monotonic()`)."""
 
     def change(self, seat_id: str, status: str) -> bool:
-        """Take over a seat's status; whether it is another than before."""
+        """Set a seat's status. Returns whether it changed; False before the first reading."""
         seats = self.seats
         if seats is None:
             self.early[seat_id] = status
@@ -70,7 +73,7 @@ class _Hall:
 
 
 class SeatFeed:
-    """The halls of this instance."""
+    """The states of the events that this instance's sockets watch."""
 
     def __init__(
         self, postgres: Postgres, redis: Redis, bus: Bus, rooms: Rooms, announcer: Announcer
@@ -80,44 +83,43 @@ class SeatFeed:
         self._bus = bus
         self._rooms = rooms
         self._announcer = announcer
-        self._halls: dict[str, _Hall] = {}
+        self._states: dict[str, _SeatState] = {}
         self._coalescer: Coalescer[Any] = Coalescer()
 
     def snapshot(self, event_id: str) -> dict[str, Any]:
         """The seats that are not available now, and their version. Raises ServiceUnavailable.
 
-        To be called for a socket that is in the room already: then it was told every change up to
-        this state, and will be told every change from it.
+        The socket that asks must be in the room already: then it gets every later change.
         """
         self._read(event_id)
-        hall = self._hall(event_id)
+        state = self._state(event_id)
         return {
             "eventId": event_id,
-            "version": f"{hall.version:08x}",
+            "version": f"{state.version:08x}",
             "timestamp": events.now(),
             "seats": [
                 {"seatId": seat_id, "status": status}
-                for seat_id, status in (hall.seats or {}).items()
+                for seat_id, status in (state.seats or {}).items()
             ],
         }
 
-    def begin(self, event_id: str) -> None:
-        """Read the seats if this instance has not. Raises ServiceUnavailable."""
-        if self._hall(event_id).seats is None:
+    def ensure_read(self, event_id: str) -> None:
+        """Read the seats if this instance has not yet. Raises ServiceUnavailable."""
+        if self._state(event_id).seats is None:
             self._read(event_id)
 
-    def look(self, event_id: str) -> None:
-        """Find what other programs changed, for all instances, if none of them does just now; for
-        this one alone while Redis is away, or if it has not read the seats yet.
+    def poll(self, event_id: str) -> None:
+        """Read what other programs changed and publish it to all instances, unless another
+        instance does so this second. Raises ServiceUnavailable.
 
-        Raises ServiceUnavailable.
+        Without Redis, or before the first reading, an instance reads for itself alone.
         """
-        if self._hall(event_id).seats is None:
+        if self._state(event_id).seats is None:
             self._read(event_id)
             return
         try:
             claim = keys.seat_reading(event_id)
-            claimed = self._redis.command("SET", claim, 1, "NX", "PX", CLAIM_MS)
+            claimed = self._redis.command("SET", claim, 1, "NX", "PX", READ_CLAIM_MS)
         except RedisUnavailable:
             self._read(event_id)
             return
@@ -126,97 +128,99 @@ class SeatFeed:
             for status in set(changes.values()):
                 changed = [seat_id for seat_id, now in changes.items() if now == status]
                 self._announcer.seats_changed(event_id, changed, status)
-            version = self._hall(event_id).read_version
+            version = self._state(event_id).read_version
             self._bus.publish("version", eventId=event_id, version=version)
 
-    def heard(self, message: dict[str, Any]) -> None:
-        """Take a message `seats` of the bus, and tell what it changes.
+    def on_seats(self, message: dict[str, Any]) -> None:
+        """Handle a message `seats` of the bus: emit what it changes.
 
-        It is believed, unless something was heard of the seat just now: messages of two instances
-        may overtake each other. Then the database knows, which had all of it before.
+        Messages of two instances may arrive out of order. So if another one about the same seat
+        arrived within REORDER_SECONDS, the seat is read from the database instead.
         """
-        event_id, heard = message["eventId"], message["seats"]
-        hall = self._halls.get(event_id)
-        if hall is None:
+        event_id, received = message["eventId"], message["seats"]
+        state = self._states.get(event_id)
+        if state is None:
             return
         now = time.monotonic()
         certain = {
             seat_id: status
-            for seat_id, status in heard.items()
-            if now - hall.heard_at.get(seat_id, 0.0) > DOUBT_SECONDS
+            for seat_id, status in received.items()
+            if now - state.received_at.get(seat_id, 0.0) > REORDER_SECONDS
         }
-        hall.heard_at.update(dict.fromkeys(heard, now))
-        self._tell(event_id, certain)
-        if len(certain) < len(heard) and hall.seats is not None:
+        state.received_at.update(dict.fromkeys(received, now))
+        self._apply(event_id, certain)
+        if len(certain) < len(received) and state.seats is not None:
             read_soon(self._read, event_id)
 
-    def heard_version(self, message: dict[str, Any]) -> None:
-        """Take a message `version` of the bus: what an instance has just read.
+    def on_version(self, message: dict[str, Any]) -> None:
+        """Handle a message `version` of the bus: another instance has just read this version.
 
-        Where this one differs it reads the seats itself: messages may have been lost, or be on
-        their way, which harms nothing.
+        If this instance has another one it reads the seats, as a message may have been lost. If
+        the message is only late, the reading was needless but harmless.
         """
-        hall = self._halls.get(message["eventId"])
-        if hall is not None and hall.seats is not None and hall.version != message["version"]:
+        state = self._states.get(message["eventId"])
+        if state is not None and state.seats is not None and state.version != message["version"]:
             read_soon(self._read, message["eventId"])
 
-    def read_again(self) -> None:
-        """Read all halls again, soon: messages may have been lost."""
-        for event_id, hall in self._halls.items():
-            if hall.seats is not None:
+    def refresh_all(self) -> None:
+        """Read the seats of all events again, soon: messages may have been lost."""
+        for event_id, state in self._states.items():
+            if state.seats is not None:
                 read_soon(self._read, event_id)
 
-    def forget_unseen(self) -> None:
-        """Forget the halls that nobody looks at now."""
-        for event_id in list(self._halls):
+    def drop_unwatched(self) -> None:
+        """Forget the events whose seats nobody watches any more."""
+        for event_id in list(self._states):
             if not self._rooms.occupied(events.seats(event_id)):
-                del self._halls[event_id]
+                del self._states[event_id]
 
     def _read(self, event_id: str) -> None:
-        """Read the seats and tell this instance what changed; the first reading tells nothing."""
+        """Read the seats, and emit to this instance what changed; nothing on the first reading."""
 
         def read() -> None:
-            hall = self._hall(event_id)
-            hall.early.clear()
+            state = self._state(event_id)
+            state.early.clear()
             changes = self._find_changes(event_id)
-            if hall.seats is None:
-                hall.seats = {}
-                for seat_id, status in (changes | hall.early).items():
-                    hall.change(seat_id, status)
-                hall.early.clear()
+            if state.seats is None:
+                state.seats = {}
+                for seat_id, status in (changes | state.early).items():
+                    state.change(seat_id, status)
+                state.early.clear()
             else:
-                self._tell(event_id, changes)
+                self._apply(event_id, changes)
 
         self._coalescer.run(("here", event_id), read)
 
     def _find_changes(self, event_id: str) -> dict[str, str]:
-        """What differs from the hall, but for seats that changed while we read."""
-        hall = self._hall(event_id)
-        before = hall.changes
+        """Read the seats. Returns those that differ from the state, with their new status,
+        without those that changed during the reading."""
+        state = self._state(event_id)
+        before = state.changes
         now = read_taken_seats(self._postgres, event_id).statuses()
-        hall.read_version = 0
+        state.read_version = 0
         for seat_id, status in now.items():
-            hall.read_version ^= _digest(seat_id, status)
-        told = hall.seats or {}
+            state.read_version ^= _digest(seat_id, status)
+        emitted = state.seats or {}
         return {
             seat_id: now.get(seat_id, "available")
-            for seat_id, _ in now.items() ^ told.items()
-            if hall.changed_at.get(seat_id, 0) <= before
+            for seat_id, _ in now.items() ^ emitted.items()
+            if state.changed_at.get(seat_id, 0) <= before
         }
 
-    def _tell(self, event_id: str, changes: dict[str, str]) -> None:
-        hall = self._halls.get(event_id)
-        if hall is None:
+    def _apply(self, event_id: str, changes: dict[str, str]) -> None:
+        """Change the state, and emit what differs from it to this instance."""
+        state = self._states.get(event_id)
+        if state is None:
             return
-        with hall.lock:
+        with state.lock:
             for seat_id, status in changes.items():
-                if hall.change(seat_id, status):
-                    self._announcer.here(events.seat_changed(event_id, seat_id, status))
+                if state.change(seat_id, status):
+                    self._announcer.emit_locally(events.seat_changed(event_id, seat_id, status))
 
-    def _hall(self, event_id: str) -> _Hall:
-        return self._halls.setdefault(event_id, _Hall())
+    def _state(self, event_id: str) -> _SeatState:
+        return self._states.setdefault(event_id, _SeatState())
 
 
 def _digest(seat_id: str, status: str) -> int:
-    """What a seat adds to the version, by exclusive or; docs/contract.md has it in JavaScript."""
+    """A seat's part of the version. docs/contract.md has the computation in JavaScript."""
     return zlib.crc32(f"{seat_id}:{status}".encode())

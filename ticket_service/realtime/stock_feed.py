@@ -1,8 +1,8 @@
-"""Tells browsers how the stock of an event's ticket types changes, whoever changed it.
+"""Emits the changes of ticket types' stock to browsers, whoever made them.
 
-A message of the bus only says that something changed; each instance then reads the stock itself, at
-most once an interval, and tells the latest. What other programs change is found in the same way,
-by a reading every second.
+A message of the bus only says that an event's stock changed. Each instance then reads the stock
+itself, at most once an interval, and emits the latest numbers. A reading every second finds what
+other programs changed.
 """
 
 from __future__ import annotations
@@ -25,31 +25,31 @@ _STOCK = SqlScript(
 )
 
 Stock = dict[str, tuple[int, int]]
-"""Available and total quantity by ticket type."""
+"""Available and total quantity, by ticket type id."""
 
 
-class _Shelf:
-    """The stock of one event, as this instance last told its sockets."""
+class _StockState:
+    """The stock of one event, as this instance last emitted it."""
 
     def __init__(self) -> None:
         self.stock: Stock | None = None
         """None before the first reading."""
-        self.told_at = 0.0
-        """By the monotonic clock."""
+        self.emitted_at = 0.0
+        """`time.monotonic()`."""
 
 
 class StockFeed:
-    """The stock that the sockets of this instance look at."""
+    """The stock of the events that this instance's sockets watch."""
 
     def __init__(
         self, postgres: Postgres, rooms: Rooms, announcer: Announcer, *, update_seconds: float
     ) -> None:
-        """`update_seconds`: the shortest time between two times that an event's stock is told."""
+        """`update_seconds`: the shortest time between two emissions of one event's stock."""
         self._postgres = postgres
         self._rooms = rooms
         self._announcer = announcer
         self._update_seconds = update_seconds
-        self._shelves: dict[str, _Shelf] = {}
+        self._states: dict[str, _StockState] = {}
         self._coalescer: Coalescer[Stock] = Coalescer()
 
     def snapshot(self, event_id: str) -> list[dict[str, Any]]:
@@ -59,54 +59,56 @@ class StockFeed:
             for id_, (available, total) in self._read(event_id).items()
         ]
 
-    def begin(self, event_id: str) -> None:
-        """Read the stock if this instance has not. Raises ServiceUnavailable."""
-        if self._shelf(event_id).stock is None:
+    def ensure_read(self, event_id: str) -> None:
+        """Read the stock if this instance has not yet. Raises ServiceUnavailable."""
+        if self._state(event_id).stock is None:
             self._read(event_id)
 
-    def look(self, event_id: str) -> None:
-        """Read the stock if it is time to tell it. Raises ServiceUnavailable."""
-        if self._may_tell(self._shelf(event_id)):
+    def poll(self, event_id: str) -> None:
+        """Read the stock, unless it was emitted within the interval. Raises ServiceUnavailable."""
+        if self._may_emit(self._state(event_id)):
             self._read(event_id)
 
-    def heard(self, message: dict[str, Any]) -> None:
-        """Take a message `stock` of the bus: tell it at once, or with the next look if something
-        was told just now. The latest wins."""
-        shelf = self._shelves.get(message["eventId"])
-        if shelf is not None and shelf.stock is not None and self._may_tell(shelf):
+    def on_stock(self, message: dict[str, Any]) -> None:
+        """Handle a message `stock` of the bus: read and emit the stock at once, or with the next
+        poll if it was emitted within the interval."""
+        state = self._states.get(message["eventId"])
+        if state is not None and state.stock is not None and self._may_emit(state):
             read_soon(self._read, message["eventId"])
 
-    def forget_unseen(self) -> None:
-        """Forget the stock that nobody looks at now."""
-        for event_id in list(self._shelves):
+    def drop_unwatched(self) -> None:
+        """Forget the events whose stock nobody watches any more."""
+        for event_id in list(self._states):
             if not self._rooms.occupied(events.event(event_id)):
-                del self._shelves[event_id]
+                del self._states[event_id]
 
     def _read(self, event_id: str) -> Stock:
-        """Read the stock, and tell this instance what changed if it is time to; the first reading
-        tells nothing."""
+        """Read the stock, and emit to this instance what changed, unless the interval is not over.
+        The first reading emits nothing."""
 
         def read() -> Stock:
             rows = self._postgres.transaction(_STOCK, {"event_id": event_id})
             now: Stock = {id_: (available, total) for id_, available, total in rows}
-            shelf = self._shelf(event_id)
-            if shelf.stock is None:
-                shelf.stock = now
-            elif self._may_tell(shelf):
-                self._tell(event_id, shelf, now)
+            state = self._state(event_id)
+            if state.stock is None:
+                state.stock = now
+            elif self._may_emit(state):
+                self._emit(event_id, state, now)
             return now
 
         return self._coalescer.run(event_id, read)
 
-    def _tell(self, event_id: str, shelf: _Shelf, now: Stock) -> None:
-        told, shelf.stock = shelf.stock or {}, now
+    def _emit(self, event_id: str, state: _StockState, now: Stock) -> None:
+        before, state.stock = state.stock or {}, now
         for ticket_type_id, quantities in now.items():
-            if told.get(ticket_type_id) != quantities:
-                shelf.told_at = time.monotonic()
-                self._announcer.here(events.ticket_updated(event_id, ticket_type_id, *quantities))
+            if before.get(ticket_type_id) != quantities:
+                state.emitted_at = time.monotonic()
+                self._announcer.emit_locally(
+                    events.ticket_updated(event_id, ticket_type_id, *quantities)
+                )
 
-    def _may_tell(self, shelf: _Shelf) -> bool:
-        return time.monotonic() - shelf.told_at >= self._update_seconds
+    def _may_emit(self, state: _StockState) -> bool:
+        return time.monotonic() - state.emitted_at >= self._update_seconds
 
-    def _shelf(self, event_id: str) -> _Shelf:
-        return self._shelves.setdefault(event_id, _Shelf())
+    def _state(self, event_id: str) -> _StockState:
+        return self._states.setdefault(event_id, _StockState())

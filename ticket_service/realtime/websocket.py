@@ -1,9 +1,9 @@
-"""WebSockets for Engine.IO, made for one thing: sending the same few bytes to very many of them.
+"""WebSockets for Engine.IO, made to send the same few bytes to very many clients.
 
-What engineio has (simple-websocket) runs one greenlet more for each socket, compresses every
-message for every socket anew, and lets a client that does not read hold its sender up for ever.
-Here a frame is made once for a whole room, goes straight to the kernel, and only what the kernel
-does not take at once is kept: for a while, and not without end.
+engineio's own (simple-websocket) needs one more greenlet for each socket, compresses each message
+again for each socket, and lets a client that does not read block its sender for ever. Here a frame
+is made once for a whole room and written straight to the socket. What the kernel does not take at
+once is buffered, with a limit in bytes and in seconds.
 """
 
 from __future__ import annotations
@@ -28,22 +28,22 @@ from ticket_service.metrics import WEBSOCKETS_CLOSED
 from ticket_service.realtime.budgets import Budget, BudgetSpent
 
 READ_SIZE = 16_384
-"""Bytes read at once: a frame of these is unmasked in 50 microseconds."""
+"""Bytes read at once. A frame of this size is unmasked in 50 microseconds."""
 
 MAX_FRAGMENTS = 100
-"""Pieces of one message: fragments, or what arrives of a frame at a time."""
+"""Pieces of one message: its fragments, and the parts in which a frame arrives."""
 
 MAX_DISCARDED_READS = 16
-"""Reads of what had arrived when a connection ended."""
+"""Reads with which a closed connection is emptied."""
 
 MAX_UNSENT_BYTES = 1_000_000
-"""Bytes kept for a client that does not read; then it is dropped."""
+"""Bytes buffered for a client that does not read; with more it is dropped."""
 
 SEND_TIMEOUT = 10.0
-"""Seconds in which a client must take something of what is kept for it; then it is dropped."""
+"""Seconds in which a client must take some of what is buffered for it; else it is dropped."""
 
-KERNEL_BUFFER = 128 * 1024
-"""Bytes that the kernel keeps for a client; by itself it would take megabytes."""
+KERNEL_BUFFER_BYTES = 128 * 1024
+"""The kernel's send buffer for a client. The default grows to megabytes."""
 
 _MAGIC = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, section 1.3
 
@@ -59,7 +59,8 @@ def text_frame(text: bytes) -> bytes:
 
 
 class WebSocket:
-    """One connection, as engineio wants it: called as a WSGI application, it runs `handler`.
+    """One connection, with the interface that engineio expects: a WSGI application that runs
+    `handler`.
 
     `wait` is for the one greenlet that reads. `send` and `push` never wait.
     """
@@ -67,8 +68,8 @@ class WebSocket:
     def __init__(self, handler: Callable[[WebSocket], object], server: Any, budget: Budget) -> None:
         self._handler = handler
         self._budget = budget
-        # A client that lives answers a ping within this time.
-        self._patience = server.ping_interval + server.ping_timeout
+        # A live client sends at least its answer to a ping within this time.
+        self._read_timeout = server.ping_interval + server.ping_timeout
         self._connection = Connection(ConnectionType.SERVER)
         self._events = self._receive()
         self._socket: Any = None
@@ -77,15 +78,17 @@ class WebSocket:
         self._open = False
 
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
-        """Shake hands and serve until either side closes. Raises StopIteration then, for gunicorn:
-        the connection is not to be used again."""
+        """Answer the handshake and serve until either side closes.
+
+        Then raises StopIteration, by which gunicorn knows not to use the connection again.
+        """
         key = environ.get("HTTP_SEC_WEBSOCKET_KEY", "").encode("latin-1")
         if not key:
             start_response("400 Bad Request", [("Content-Type", "text/plain")])
             return [b"Not a WebSocket handshake."]
         self._socket = environ["gunicorn.socket"]
-        self._socket.settimeout(self._patience)
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, KERNEL_BUFFER)
+        self._socket.settimeout(self._read_timeout)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, KERNEL_BUFFER_BYTES)
         self._open = True
         accept = base64.b64encode(hashlib.sha1(key + _MAGIC, usedforsecurity=False).digest())
         self.push(
@@ -99,7 +102,7 @@ class WebSocket:
         raise StopIteration
 
     def wait(self) -> str | bytes | None:
-        """The next message; None when the connection is at its end."""
+        """The next message, or None when the connection is closed."""
         parts: list[str | bytes] = []
         size = 0
         try:
@@ -122,9 +125,11 @@ class WebSocket:
         return None
 
     def _receive(self) -> Generator[Event, None, None]:
-        """What the client sends, to the end of the connection. Others have their turn before each
-        frame, and each read and each further frame in it is counted. Of the pings in one read only
-        the last is answered: RFC 6455, section 5.5.3. Raises OSError and BudgetSpent."""
+        """Yield the client's frames until the connection ends. Raises OSError and BudgetSpent.
+
+        Other greenlets run before each frame. Each read is counted, and each further frame in it.
+        Of the pings in one read only the last is answered (RFC 6455, section 5.5.3).
+        """
         while received := self._socket.recv(READ_SIZE):
             self._budget.spend()
             self._connection.receive_data(received)
@@ -139,25 +144,25 @@ class WebSocket:
                 self.push(self._connection.send(ping.response()))
 
     def _answer_close(self, event: CloseConnection) -> None:
-        """Of a client that says goodbye, or whose frames are broken: wsproto tells both alike."""
+        """Answer a close frame, or close on broken frames: wsproto reports both the same way."""
         if self._connection.state is ConnectionState.OPEN:
             self.close(CloseReason(event.code))
         else:
             self.push(self._connection.send(event.response()))
 
     def send(self, message: str | bytes) -> None:
-        """Send one message of engineio's, if the connection is still there."""
+        """Send one message, if the connection is open."""
         if isinstance(message, str):
             self.push(text_frame(message.encode()))
         elif self._open:
-            self.push(self._connection.send(Message(data=message)))  # nothing of ours is binary
+            self.push(self._connection.send(Message(data=message)))  # never ours: we send text
 
     def push(self, frame: bytes) -> None:
-        """Send bytes as they are, after all that was sent before; keep what the kernel refuses."""
+        """Send bytes as they are, after all earlier ones; buffer what the kernel does not take."""
         if not self._open:
             return
         if self._unsent:
-            self._keep(frame)
+            self._buffer(frame)
             return
         try:
             sent = self._socket.send(frame, 0, 0.0)  # gevent: without waiting
@@ -167,38 +172,38 @@ class WebSocket:
             self._drop()
             return
         if sent < len(frame):
-            self._keep(frame[sent:])
+            self._buffer(frame[sent:])
             gevent.spawn(self._flush)
 
     def close(self, reason: CloseReason = CloseReason.NORMAL_CLOSURE) -> None:
-        """Say goodbye and end the connection."""
+        """Send a close frame and end the connection."""
         if not self._open:
             return
         if reason is not CloseReason.NORMAL_CLOSURE:
             WEBSOCKETS_CLOSED.labels(reason.name.lower()).inc()
-        with suppress(ProtocolError):  # the client was faster
+        with suppress(ProtocolError):  # the client closed first
             self.push(self._connection.send(CloseConnection(reason)))
         self._drop()
 
-    def _keep(self, frame: bytes) -> None:
+    def _buffer(self, frame: bytes) -> None:
         self._unsent.append(frame)
         self._unsent_bytes += len(frame)
         if self._unsent_bytes > MAX_UNSENT_BYTES:
-            self._give_up()
+            self._drop_slow_client()
 
     def _flush(self) -> None:
-        """Send what was kept. A client that takes nothing for a while is dropped."""
+        """Send what is buffered. A client that takes nothing within SEND_TIMEOUT is dropped."""
         while self._unsent and self._open:
-            waiting = b"".join(self._unsent)
+            buffered = b"".join(self._unsent)
             try:
-                sent = self._socket.send(waiting, 0, SEND_TIMEOUT)
+                sent = self._socket.send(buffered, 0, SEND_TIMEOUT)
             except TimeoutError:
-                self._give_up()
+                self._drop_slow_client()
                 return
             except OSError:
                 self._drop()
                 return
-            # What was pushed meanwhile stands behind `waiting`.
+            # Frames that were pushed meanwhile come after those in `buffered`.
             taken = 0
             while taken < sent:
                 frame = self._unsent.pop(0)
@@ -207,21 +212,20 @@ class WebSocket:
                     self._unsent.insert(0, frame[len(frame) - (taken - sent) :])
             self._unsent_bytes -= sent
 
-    def _give_up(self) -> None:
-        """Drop a client that does not read."""
+    def _drop_slow_client(self) -> None:
         WEBSOCKETS_CLOSED.labels("not_reading").inc()
         self._drop()
 
     def _drop(self) -> None:
-        """End the connection at once; whoever waits for a message learns of it."""
+        """End the connection at once, which also ends a `wait`."""
         self._open = False
         self._unsent.clear()
         with suppress(OSError):
             self._socket.shutdown(gevent_socket.SHUT_RDWR)
 
     def _discard(self) -> None:
-        """Take what has arrived meanwhile: closing with something unread would reset the
-        connection, and the client might not get to read why it was closed."""
+        """Read what has arrived. Closing a socket with unread data resets the connection, and the
+        client might not get the close frame."""
         with suppress(OSError):
             for _ in range(MAX_DISCARDED_READS):
                 if not self._socket.recv(READ_SIZE):

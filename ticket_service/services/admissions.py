@@ -39,7 +39,7 @@ class Admissions:
         """Look after this event: somebody waits for it."""
         self._looked_after.add(event_id)
 
-    def note_missed(self) -> None:
+    def on_reconnect(self) -> None:
         """Messages may have been lost: tell everyone again who is inside and does not know it."""
         self._missed = True
 
@@ -71,7 +71,7 @@ class Admissions:
             for user_id in users - inside:
                 self._announcer.stay_ended(event_id, user_id, asked_at)
             for user_id in inside if tell else ():
-                if not self._rooms.knows_of_entry(user_id, event_id):
+                if not self._rooms.knows_entry(user_id, event_id):
                     self._announcer.entry_allowed(event_id, user_id)
 
         for_each_event("places", self._rooms.ids(events.queue("")), keep)

@@ -1,1 +1,1 @@
-"""What browsers send over Socket.IO."""
+"""Receiving from browsers over Socket.IO: the server, signing in, and the message handlers."""

@@ -1,4 +1,4 @@
-"""What belongs to one message of a socket: whose it is, its language, and how it is refused."""
+"""The context of the message being handled, and the acknowledgements of failed messages."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ def current_sid() -> str:
 
 
 def current_language() -> Language:
-    """The language that the browser preferred when it connected."""
+    """The language that the browser asked for when it connected."""
     return preferred_language(request.headers.get("Accept-Language", ""))
 
 
 def refusal(error: ServiceError) -> dict[str, Any]:
-    """A refused message, as it is acknowledged (docs/contract.md)."""
+    """The acknowledgement of a refused message (docs/contract.md)."""
     text = sentence(error.message or error.code, current_language(), **error.values)
     problem = {"success": False, "error": text, "message": text, "code": error.code}
     return problem | ({"details": error.details} if error.details else {})
 
 
 def failure() -> dict[str, Any]:
-    """The acknowledgement of a message on which we failed."""
+    """The acknowledgement of a message whose handler failed."""
     text = sentence("INTERNAL_ERROR", current_language())
     return {"success": False, "error": text, "message": text, "code": "INTERNAL_ERROR"}

@@ -1,4 +1,4 @@
-"""What signed-in browsers send over Socket.IO (docs/contract.md)."""
+"""The handlers of the messages that signed-in browsers send (docs/contract.md)."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from ticket_service.services.event_seats import EventSeats
 from ticket_service.services.waiting_room import WaitingRoom
 from ticket_service.sockets.answers import current_sid, failure, refusal
 from ticket_service.sockets.memberships import Memberships
-from ticket_service.sockets.schemas import JoinSeats, OfEvent, SeatSelection
+from ticket_service.sockets.schemas import EventMessage, JoinSeats, SeatSelection
 from ticket_service.stores.event_info import EventInfos
 
 MAX_PAYLOAD_BYTES = 8_192
-"""JSON; the largest that makes sense is a list of some seats."""
+"""Bytes of a payload as JSON. The largest useful one is a list of a hundred seats."""
 
 log = logging.getLogger(__name__)
 
 Handle = Callable[[str, dict[str, Any]], dict[str, Any]]
-"""Gets the socket's id and the payload, and returns what is acknowledged."""
+"""Takes the socket's id and the payload, and returns the acknowledgement."""
 
 
 class EventHandlers:
@@ -51,17 +51,17 @@ class EventHandlers:
         self._stock_feed = stock_feed
 
     def join(self, sid: str, payload: dict[str, Any]) -> dict[str, Any]:
-        """Be told of an event's stock and people; the answer has both as they are now."""
+        """Join an event's room. The answer has its stock and its number of people now."""
         event_id = payload["eventId"]
         self._event_infos.read(event_id)
-        self._memberships.ask_to_join(sid, events.event(event_id))
+        self._memberships.request_join(sid, events.event(event_id))
         self._memberships.join(sid, events.event(event_id))
-        people = self._presence.joined(event_id)
+        people = self._presence.on_join(event_id)
         stock = self._stock_feed.snapshot(event_id)
         return {"eventId": event_id, "userCount": people, "ticketTypes": stock}
 
     def leave(self, sid: str, payload: dict[str, Any]) -> dict[str, Any]:
-        """Be told no more."""
+        """Leave an event's room."""
         self._memberships.leave(sid, events.event(payload["eventId"]))
         return {}
 
@@ -82,20 +82,20 @@ class QueueHandlers:
         self._waiting_room = waiting_room
 
     def join(self, sid: str, payload: dict[str, Any]) -> dict[str, Any]:
-        """The same as POST /queue/check, and be told of changes."""
+        """Join the room of an event's waiting room. The answer is that of POST /queue/check."""
         event_id = payload["eventId"]
         self._event_infos.read(event_id)
-        self._memberships.ask_to_join(sid, events.queue(event_id))
+        self._memberships.request_join(sid, events.queue(event_id))
         place = self._waiting_room.check(self._rooms.client(sid).user_id, event_id)
         self._memberships.join(sid, events.queue(event_id))
-        self._memberships.note_place(sid, event_id, place["status"])
+        self._memberships.record_place(sid, event_id, place["status"])
         return place
 
     def leave(self, sid: str, payload: dict[str, Any]) -> dict[str, Any]:
-        """Give the place up, and be told no more."""
+        """Leave the room of an event's waiting room, and give up the place."""
         event_id = payload["eventId"]
         self._memberships.leave(sid, events.queue(event_id))
-        self._memberships.note_place(sid, event_id, "not_in_queue")
+        self._memberships.record_place(sid, event_id, "not_in_queue")
         self._waiting_room.leave(self._rooms.client(sid).user_id, event_id)
         return {}
 
@@ -114,7 +114,7 @@ class SeatHandlers:
         *,
         secret: str,
     ) -> None:
-        """`secret`: from which the word that stands for a person in an event is made."""
+        """`secret`: makes `holder`, which stands for a person in an event, unguessable."""
         self._rooms = rooms
         self._memberships = memberships
         self._event_infos = event_infos
@@ -124,11 +124,11 @@ class SeatHandlers:
         self._secret = hashlib.sha256(secret.encode()).digest()
 
     def join(self, sid: str, payload: dict[str, Any]) -> dict[str, Any]:
-        """Be told of an event's seats; the answer has those that are not available now, unless
-        their version is the one that the client says it has."""
+        """Join an event's seats room. The answer has the seats that are not available now, unless
+        the client has their version already."""
         event_id = payload["eventId"]
         self._event_infos.read(event_id)
-        self._memberships.ask_to_join(sid, events.seats(event_id))
+        self._memberships.request_join(sid, events.seats(event_id))
         self._memberships.join(sid, events.seats(event_id))
         seats = self._seat_feed.snapshot(event_id)
         if payload.get("version") == seats["version"]:
@@ -136,13 +136,13 @@ class SeatHandlers:
         return seats
 
     def choose(self, sid: str, payload: dict[str, Any]) -> dict[str, Any]:
-        """Show others what one has chosen and not yet taken."""
+        """Show the others in the seats room which seats this person has chosen, but not taken."""
         event_id, chosen = payload["eventId"], payload["seats"]
         client = self._rooms.client(sid)
         if events.seats(event_id) not in client.rooms:
             raise NotInRoom
         self._event_seats.check_choice(event_id, chosen)
-        self._memberships.remember(client, chosen=chosen, message=True)
+        self._memberships.update_session(client, chosen=chosen, message=True)
         holder = hashlib.blake2b(
             f"{event_id}:{client.user_id}".encode(), digest_size=8, key=self._secret
         )
@@ -151,7 +151,7 @@ class SeatHandlers:
 
 
 class Messages:
-    """All messages: how each is checked, counted, and answered."""
+    """Checks, counts and acknowledges every message."""
 
     def __init__(
         self,
@@ -162,20 +162,20 @@ class Messages:
     ) -> None:
         self._rooms = rooms
         self._limit = MessageLimit()
-        of_event = OfEvent()
+        event_message = EventMessage()
         handles: dict[str, tuple[Schema, Handle]] = {
-            "join-event": (of_event, event_handlers.join),
-            "leave-event": (of_event, event_handlers.leave),
-            "join-queue": (of_event, queue_handlers.join),
-            "leave-queue": (of_event, queue_handlers.leave),
+            "join-event": (event_message, event_handlers.join),
+            "leave-event": (event_message, event_handlers.leave),
+            "join-queue": (event_message, queue_handlers.join),
+            "leave-queue": (event_message, queue_handlers.leave),
             "join-seat-selection": (JoinSeats(), seat_handlers.join),
             "seat-selection-changed": (SeatSelection(), seat_handlers.choose),
         }
         self.handlers = {name: self._acknowledged(*of) for name, of in handles.items()}
-        """By the name of the message."""
+        """The handlers for Flask-SocketIO, by the name of the message."""
 
     def _acknowledged(self, schema: Schema, handle: Handle) -> Callable[..., dict[str, Any]]:
-        """The handler of a message: checks what was sent, and answers also what was refused."""
+        """Wrap `handle`: load the payload by `schema`, and acknowledge refusals and failures."""
 
         @wraps(handle)
         def handler(payload: object = None, *_: object) -> dict[str, Any]:
@@ -195,7 +195,7 @@ class Messages:
 
 
 def _load(schema: Schema, payload: object) -> dict[str, Any]:
-    """The checked payload: an object, or a bare event id. Raises InvalidInput."""
+    """The payload, checked. A bare event id stands for `{"eventId": …}`. Raises InvalidInput."""
     if not isinstance(payload, Mapping):
         payload = {"eventId": payload}
     try:

@@ -1,4 +1,4 @@
-"""What browsers send over Socket.IO."""
+"""The payloads of the messages that browsers send over Socket.IO."""
 
 from __future__ import annotations
 
@@ -7,16 +7,22 @@ from marshmallow import EXCLUDE, Schema, fields, validate
 from ticket_service.http.fields import Id
 
 
-class OfEvent(Schema):
+class EventMessage(Schema):
+    """About an event."""
+
     class Meta:
-        unknown = EXCLUDE  # today's browser code sends more than docs/contract.md says
+        unknown = EXCLUDE  # the existing browser client sends more than docs/contract.md says
 
     eventId = Id(required=True)
 
 
-class JoinSeats(OfEvent):
+class JoinSeats(EventMessage):
+    """`version`: that of the seats which the client has, from an earlier answer."""
+
     version = fields.String(load_default=None, allow_none=True)
 
 
-class SeatSelection(OfEvent):
+class SeatSelection(EventMessage):
+    """`seats`: the ids of all seats that are chosen now."""
+
     seats = fields.List(Id(), required=True, validate=validate.Length(max=100))

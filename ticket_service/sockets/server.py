@@ -34,14 +34,14 @@ from ticket_service.realtime.rooms import NAMESPACE, Rooms
 from ticket_service.sockets.guard import Json, guard, is_allowed, quiet_logger
 
 LATECOMERS_INTERVAL = 0.1
-"""Seconds."""
+"""Seconds between two rounds of closing the sockets that connect during a stop."""
 
 LOGIN_TIMEOUT = 10.0
-"""Seconds in which a new connection must show its token."""
+"""Seconds in which a new connection must send its token."""
 
 
 class Sockets:
-    """The Socket.IO server, which answers before Flask does: a WSGI application."""
+    """The Socket.IO server: a WSGI application, called before Flask."""
 
     def __init__(self, app: Flask, rooms: Rooms, settings: Settings) -> None:
         self._socketio = SocketIO(
@@ -52,7 +52,7 @@ class Sockets:
                 is_allowed, settings.frontend_urls
             ),
             json=Json,
-            async_handlers=False,  # one after the other: what a socket sends last counts
+            async_handlers=False,  # one after the other, so a socket's last message wins
             logger=logging.getLogger("socketio"),
             engineio_logger=quiet_logger(),
             manage_session=False,
@@ -63,17 +63,18 @@ class Sockets:
         self._sockets = private_parts.open_sockets(rooms.server)
         private_parts.use_sockets(EngineSocket)
         guard(rooms.server)
-        self._silent: dict[str, float] = {}
+        self._unauthenticated: dict[str, float] = {}
+        """When a connection that has not signed in was first seen (`time.monotonic()`)."""
         self._drain_seconds = settings.drain_seconds
 
     def on(self, name: str, handler: Callable[..., Any]) -> None:
-        """Have what clients send under this name handled; `connect` and `disconnect` as well."""
+        """Register the handler of a message, or of `connect` or `disconnect`."""
         self._socketio.on_event(name, handler)
 
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
-        """Answer one request, as WSGI has it.
+        """Answer one request (WSGI).
 
-        Flask-SocketIO would do it, but copies the environment and makes a class for each client.
+        Not through Flask-SocketIO, which copies the environment and makes a class for each client.
         """
         if _wants_websocket(environ) and not _can_upgrade(environ):
             refusal = _upgrade_required(environ)
@@ -83,24 +84,27 @@ class Sockets:
         answer: Iterable[bytes] = self._rooms.server.handle_request(environ, start_response)
         return answer
 
-    def close_unwelcome(self) -> None:
-        """Disconnect those whose token has ended: they must log in before they come back. And close
-        those that did not show one in time. Others have their turn in between, for many may end at
-        once. To be called about once a second."""
+    def close_expired(self) -> None:
+        """Disconnect sockets whose token has expired, and close connections that did not sign in
+        within LOGIN_TIMEOUT.
+
+        Call it about once a second. Other greenlets run after each one, since many may expire at
+        once.
+        """
         for sid in self._rooms.expired(time.time()):
             self._rooms.server.disconnect(sid)
             gevent.sleep(0)
-        now, earlier = time.monotonic(), self._silent
-        self._silent = {}
+        now, earlier = time.monotonic(), self._unauthenticated
+        self._unauthenticated = {}
         for sid, socket in list(self._sockets.items()):
             if self._rooms.sid_from_eio_sid(sid, NAMESPACE) is None:
-                since = self._silent[sid] = earlier.get(sid, now)
+                since = self._unauthenticated[sid] = earlier.get(sid, now)
                 if now - since > LOGIN_TIMEOUT:
                     socket.close(wait=False)
                     gevent.sleep(0)
 
     def close(self) -> None:
-        """Close all sockets, one after the other, over DRAIN_SECONDS; their clients connect to
+        """Close all sockets, one after the other, over DRAIN_SECONDS. Their clients reconnect to
         another instance by themselves, and must not all do so at once."""
         sockets = list(self._sockets.values())
         random.shuffle(sockets)
@@ -109,7 +113,7 @@ class Sockets:
             gevent.sleep(self._drain_seconds / len(sockets))
 
     def close_latecomers(self) -> None:
-        """Close, until the process ends, whoever connects again before there is no way in."""
+        """Close the sockets that still connect, until the process ends."""
         while True:
             for socket in list(self._sockets.values()):
                 socket.close(wait=False)
@@ -117,7 +121,7 @@ class Sockets:
 
 
 def _wants_websocket(environ: Environ) -> bool:
-    """Whether this is to become a WebSocket, or should have been."""
+    """Whether the request asks for a WebSocket, by its query or its headers."""
     return environ["REQUEST_METHOD"] == "GET" and (
         "transport=websocket" in environ.get("QUERY_STRING", "")
         or environ.get("HTTP_UPGRADE", "").lower() == "websocket"
@@ -125,7 +129,7 @@ def _wants_websocket(environ: Environ) -> bool:
 
 
 def _can_upgrade(environ: Environ) -> bool:
-    """Whether the request asks for the protocol that we speak: RFC 6455, section 4.2.1."""
+    """Whether the request is a valid WebSocket handshake (RFC 6455, section 4.2.1)."""
     connection = environ.get("HTTP_CONNECTION", "").lower().split(",")
     return (
         environ.get("HTTP_UPGRADE", "").lower() == "websocket"
@@ -135,7 +139,7 @@ def _can_upgrade(environ: Environ) -> bool:
 
 
 def _upgrade_required(environ: Environ) -> Answer:
-    """The refusal of a request that lacks what makes it a WebSocket: RFC 6455, section 4.2.2."""
+    """The refusal of an invalid WebSocket handshake (RFC 6455, section 4.2.2)."""
     language = preferred_language(environ.get("HTTP_ACCEPT_LANGUAGE", ""))
     return error_body(
         426,

@@ -1,4 +1,4 @@
-"""How a socket comes and goes: it shows a token, and is brought back to its rooms."""
+"""Connecting and disconnecting: the token is checked, and the person's rooms are restored."""
 
 from __future__ import annotations
 
@@ -46,7 +46,10 @@ class SignIn:
         self._restorer = restorer
 
     def connect(self, auth: object = None) -> None:
-        """Let a socket in that shows a valid token, and bring it back to its rooms."""
+        """Accept a socket with a valid token, and restore its rooms in the background.
+
+        Raises socketio's ConnectionRefusedError without one, or with too many sockets.
+        """
         token = auth.get("token") if isinstance(auth, Mapping) else None
         try:
             if not isinstance(token, str):
@@ -56,39 +59,39 @@ class SignIn:
             problem = refusal(error)
             raise ConnectionRefusedError(f"authentication: {problem['error']}", problem) from error
         sid = current_sid()
-        self._rooms.arrived(sid, Client(caller.user_id, caller.expires_at))
+        self._rooms.add_client(sid, Client(caller.user_id, caller.expires_at))
         admitted = self._socket_limit.admit(caller.user_id)
-        if not admitted or self._rooms.is_closed(sid):  # python-socketio would not tell us of it
-            self._rooms.gone(sid)
+        if not admitted or self._rooms.is_closed(sid):  # `disconnect` was not called
+            self._rooms.remove_client(sid)
             if admitted:
-                gevent.spawn(self._socket_limit.left, caller.user_id)
+                gevent.spawn(self._socket_limit.release, caller.user_id)
             problem = refusal(TooManySockets(limit=MAX_SOCKETS))
             raise ConnectionRefusedError(problem["error"], problem)
         gevent.spawn(self._restore, sid)  # after the connection is confirmed
 
     def disconnect(self, reason: str) -> None:
-        """Forget a socket. Its session stays, and its place in line, for a while.
+        """Forget a socket. The person keeps their session and their place in line for a while.
 
-        Never waits: whoever sends to a socket that does not read may be the one who closes it.
+        Never waits, since the caller may be a greenlet that was sending to this socket.
         """
         client = self._rooms.clients.get(current_sid())
-        self._rooms.gone(current_sid())
+        self._rooms.remove_client(current_sid())
         if client is not None:
             gevent.spawn(self._left, client)
 
     def _left(self, client: Client) -> None:
-        self._socket_limit.left(client.user_id)
-        self._memberships.remember(client, kept=client.rooms)
+        self._socket_limit.release(client.user_id)
+        self._memberships.update_session(client, kept=client.rooms)
 
     def _restore(self, sid: str) -> None:
-        """Bring a person who connects again back to the rooms of the last hour."""
+        """Put a socket into the rooms of the person's session."""
         try:
             client = self._rooms.client(sid)
             session = self._sessions.update(client.user_id)
             for room in session.rooms:
                 try:
-                    self._restorer.bring_back(sid, client, room)
-                except ServiceError as error:  # whatever is wrong with it, the others are fine
+                    self._restorer.restore(sid, client, room)
+                except ServiceError as error:  # the other rooms may be fine
                     log.info("room not restored", extra={"room": room, "code": error.code})
             if session.rooms:
                 rooms = [room for room in session.rooms if room in client.rooms]
@@ -98,7 +101,7 @@ class SignIn:
 
 
 class Restorer:
-    """Brings sockets back to rooms that they did not ask for again."""
+    """Puts a new socket back into the rooms of earlier ones."""
 
     def __init__(
         self,
@@ -118,22 +121,22 @@ class Restorer:
         self._seat_feed = seat_feed
         self._stock_feed = stock_feed
 
-    def bring_back(self, sid: str, client: Client, room: str) -> None:
-        """Put a socket into one of its former rooms, unless it is in too many by now.
+    def restore(self, sid: str, client: Client, room: str) -> None:
+        """Put a socket into a room of its session, unless it is in too many rooms by now.
 
         Raises SocketGone, EventNotFound, ServiceUnavailable, QueueUnavailable.
         """
-        if room in client.rooms or not self._rooms.may_join(sid, room):
+        if room in client.rooms or not self._rooms.can_join(sid, room):
             return
         kind, _, event_id = room.partition(":")
         self._event_infos.read(event_id)
         self._rooms.join(sid, room)
         client.restored.add(room)
         if kind == "event":
-            self._presence.joined(event_id)
-            self._stock_feed.begin(event_id)
+            self._presence.on_join(event_id)
+            self._stock_feed.ensure_read(event_id)
         elif kind == "seats":
-            self._seat_feed.begin(event_id)
+            self._seat_feed.ensure_read(event_id)
         else:
             place = self._waiting_room.status(client.user_id, event_id)
-            self._memberships.note_place(sid, event_id, place["status"])
+            self._memberships.record_place(sid, event_id, place["status"])

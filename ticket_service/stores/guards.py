@@ -34,7 +34,7 @@ class Guards:
         if waiting:
             self._lines[event_id] = None
 
-    def heard_of_line(self, event_id: str) -> None:
+    def record_line(self, event_id: str) -> None:
         """Somebody waits."""
         if event_id not in self._lines:  # which rounds of admissions keep fresh
             self._lines[event_id] = None

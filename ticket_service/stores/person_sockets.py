@@ -1,4 +1,4 @@
-"""How many sockets a person has, over all instances."""
+"""Counts the sockets of each person, over all instances."""
 
 from __future__ import annotations
 
@@ -9,35 +9,39 @@ from ticket_service.stores.redis import LuaScript, Redis
 from ticket_service.stores.sessions import SESSION_TTL
 
 DEAD_AFTER_MS = 20_000
-"""An instance that has not called for so long is gone, and its sockets with it."""
+"""After so long without a heartbeat an instance counts as dead, and its sockets as closed."""
 
 
 class PersonSockets:
-    """The counts of all people. All methods raise RedisUnavailable."""
+    """The counts of all people in Redis. All methods raise RedisUnavailable."""
 
     def __init__(self, redis: Redis, max_sockets: int) -> None:
         self._redis = redis
         self._max_sockets = max_sockets
         self._instance = secrets.token_hex(8)
         self._alive: list[str] = []
-        self._call = LuaScript("instances")
-        self._count = LuaScript("person_sockets")
+        self._heartbeat = LuaScript("instances")
+        self._report = LuaScript("person_sockets")
 
-    def call(self) -> None:
-        """Say that this instance lives, and learn which others do; to be called every second."""
-        self._alive = self._redis.run(self._call, [keys.INSTANCES], self._instance, DEAD_AFTER_MS)
+    def heartbeat(self) -> None:
+        """Report that this instance is alive, and read which others are. Call it every second."""
+        self._alive = self._redis.run(
+            self._heartbeat, [keys.INSTANCES], self._instance, DEAD_AFTER_MS
+        )
 
-    def count(self, user_id: str, here: int) -> bool:
-        """Say how many sockets a person has here now. False where more than before would be more
-        than they may have over all instances; then the count stays as it was."""
-        counted = self._redis.run(
-            self._count,
+    def report(self, user_id: str, count: int) -> bool:
+        """Report how many sockets a person has on this instance.
+
+        Returns False, and changes nothing, if `count` grew and is too many over all instances.
+        """
+        accepted = self._redis.run(
+            self._report,
             [keys.sockets(user_id)],
             self._instance,
-            here,
+            count,
             self._max_sockets,
             DEAD_AFTER_MS,
             SESSION_TTL,
             *self._alive,
         )
-        return bool(counted)
+        return bool(accepted)

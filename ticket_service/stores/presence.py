@@ -1,4 +1,4 @@
-"""Who looks at an event, over all instances."""
+"""Counts the people who look at an event, over all instances."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from ticket_service.stores import keys
 from ticket_service.stores.redis import LuaScript, Redis
 
 DEAD_AFTER_MS = 20_000
-"""An instance that has not called for so long is gone, and its people with it."""
+"""After so long without a report an instance counts as dead, and its people are taken off."""
 
 
 class Count(NamedTuple):
     """How many people look at an event."""
 
     people: int
-    """-1 when this instance must say again who is there."""
-    tell: bool
-    """Whether it is time to tell them."""
+    """-1 when this instance must report everyone again."""
+    announce: bool
+    """Whether it is time to send the count to the event's room."""
 
 
 class PresenceCounts:
@@ -27,6 +27,7 @@ class PresenceCounts:
 
     def __init__(self, redis: Redis, update_seconds: float) -> None:
         self._redis = redis
+        """`update_seconds`: the shortest time between two announcements of one count."""
         self._update_ms = int(update_seconds * 1000)
         self._instance = secrets.token_hex(8)
         self._script = LuaScript("presence")
@@ -34,27 +35,27 @@ class PresenceCounts:
     def report(
         self,
         event_id: str,
-        came: Collection[str],
-        went: Collection[str],
+        joined: Collection[str],
+        left: Collection[str],
         *,
         everyone: bool,
-        joined: bool,
+        requested: bool,
     ) -> Count:
-        """Say who came to this instance and who went, a few thousand at most, and count all.
+        """Report the user ids that joined and left on this instance, a few thousand at most.
 
-        `everyone`: those who came are all who are there. `joined`: a socket joined that waits to be
-        told the count. To be called every few seconds as long as there is anyone.
+        `everyone`: `joined` has all who are there. `requested`: announce the count even if it did
+        not change, since a socket joined. Call it every few seconds while anyone is there.
         """
-        flags = (int(everyone), int(joined))
-        people, tell = self._redis.run(
+        flags = (int(everyone), int(requested))
+        people, announce = self._redis.run(
             self._script,
             keys.presence(event_id),
             self._instance,
             DEAD_AFTER_MS,
             self._update_ms,
             *flags,
-            len(came),
-            *came,
-            *went,
+            len(joined),
+            *joined,
+            *left,
         )
-        return Count(people, bool(tell))
+        return Count(people, bool(announce))

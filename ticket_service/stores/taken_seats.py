@@ -1,4 +1,4 @@
-"""Which seats of an event are not available: the cheapest way to learn how its hall stands."""
+"""Reads which seats of an event are not available, in the cheapest way."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ class TakenSeats(NamedTuple):
     """The seats of an event."""
 
     total: int
-    """All of them."""
+    """How many there are."""
     letters: dict[str, str]
-    """The first letter of the status by id, of those that are not available."""
+    """The first letter of the status, by id, of those that are not available."""
 
     def statuses(self) -> dict[str, str]:
-        """The whole status by id, of those that are not available."""
+        """The status, by id, of those that are not available."""
         return {seat_id: _STATUSES[letter] for seat_id, letter in self.letters.items()}
 
 
 def read_taken_seats(postgres: Postgres, event_id: str) -> TakenSeats:
-    """Read them now. Raises ServiceUnavailable."""
+    """Read the taken seats of an event. Raises ServiceUnavailable."""
     [(count, text)] = postgres.transaction(_TAKEN, {"event_id": event_id})
     starts = range(0, len(text), _ID_LENGTH + 1)
     letters = {text[at : at + _ID_LENGTH]: text[at + _ID_LENGTH] for at in starts}

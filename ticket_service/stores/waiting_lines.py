@@ -210,7 +210,7 @@ class WaitingLines:
         """Whether there are no waiting rooms, and not only for a moment."""
         return self._redis.state.away
 
-    def may_be_passed(self, event_id: str) -> bool:
+    def may_bypass(self, event_id: str) -> bool:
         """Whether there is no waiting room in front of this event, as far as is known: Redis is
         away, and the event was neither paused nor had a line when it was last heard of."""
         return self.away and not self._guards.guarded(event_id)
@@ -218,7 +218,7 @@ class WaitingLines:
     def _place(self, event_id: str, answer: list[Any]) -> Place:
         place = Place(*answer)
         if place.waiting:
-            self._guards.heard_of_line(event_id)
+            self._guards.record_line(event_id)
         return place
 
     def _known_paused(self, event_id: str) -> int:
