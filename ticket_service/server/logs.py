@@ -1,4 +1,4 @@
-"""JSON logs on stdout: one object a line, one line a request."""
+"""JSON logs on stdout: one object a line, and one line for each request."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ticket_service.http.responses import REQUEST_ID, ROUTE, USER_ID, current_re
 
 
 class JsonLogger(Logger):
-    """gunicorn's logger: its own lines go the way of all others, its access log is ours."""
+    """gunicorn's logger. Its own lines are logged like all others; the access log is ours."""
 
     def setup(self, cfg: Config) -> None:
         """Configure logging for the whole process."""
@@ -25,9 +25,10 @@ class JsonLogger(Logger):
     def access(
         self, resp: Any, req: Any, environ: MutableMapping[str, Any], request_time: timedelta
     ) -> None:
-        """Write the line of one request, when its last byte was sent.
+        """Write the line of one request, after its last byte was sent.
 
-        Not through `logging`, which takes longer than many an answer. Never the token or a body.
+        Not through `logging`, which takes longer than many answers. The line never has a token or
+        a body.
         """
         line = {
             "time": datetime.now(UTC),
@@ -46,10 +47,10 @@ class JsonLogger(Logger):
 
 
 class _RequestIdFilter(logging.Filter):
-    """Puts the id of the request that is served onto each line, unless the line names one."""
+    """Adds the id of the current request to each line that has none."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Let every line pass."""
+        """Set `record.request_id`. Returns True: every line is logged."""
         if not hasattr(record, "request_id"):
             record.request_id = current_request_id.get()
         return True
@@ -79,6 +80,6 @@ def _configuration(level: str) -> dict[str, Any]:
         "root": {"level": level, "handlers": ["stdout"]},
         "loggers": {
             "gunicorn.error": {"propagate": True},
-            "socketio": {"level": "ERROR"},  # it writes whole messages, tokens among them
+            "socketio": {"level": "ERROR"},  # below, it logs whole messages, with tokens
         },
     }

@@ -1,4 +1,4 @@
-"""Loops: work that an instance does again and again, and how it goes."""
+"""Loops: work that an instance repeats in the background, with its metrics."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from ticket_service import metrics
 from ticket_service.errors import ServiceUnavailable
 
 MAX_PAUSE = 5.0
-"""Seconds between two tries of a loop that fails again and again."""
+"""The longest pause, in seconds, after failed runs, unless the interval is longer."""
 
 MAX_LAG = 5.0
-"""Seconds by which a loop may be late, and have failed once, before the probe names it."""
+"""Seconds that a run may take or fail in, beyond two intervals, before the loop is late."""
 
 log = logging.getLogger(__name__)
 
 
 class Loop:
-    """One loop. What its work returns, if anything, is how much was done."""
+    """Runs `work` again and again. If it returns a number, that is how much it did."""
 
     def __init__(
         self,
@@ -33,7 +33,7 @@ class Loop:
         *,
         endless: bool = False,
     ) -> None:
-        """`interval`: seconds between two runs; `endless`: the work is never to end by itself."""
+        """`interval`: seconds between two runs. `endless`: the work is meant never to return."""
         self.name = name
         self._work = work
         self._interval = interval
@@ -43,30 +43,31 @@ class Loop:
         self.seconds = 0.0
         self.last_run: datetime | None = None
         self._endless = endless
-        self._good_at = time.monotonic()
+        self._succeeded_at = time.monotonic()
         if not endless:
-            metrics.LOOP_LAG.labels(name).set_function(lambda: time.monotonic() - self._good_at)
+            metrics.LOOP_LAG.labels(name).set_function(
+                lambda: time.monotonic() - self._succeeded_at
+            )
 
     def run(self) -> None:
-        """Work and rest, whatever happens, until the greenlet is killed."""
+        """Run the work until the greenlet is killed, whatever it raises."""
         while True:
-            self._once()
-            rest = self._interval * 2**self._failures_in_a_row
-            gevent.sleep(min(rest, max(MAX_PAUSE, self._interval)))
+            self._run_once()
+            pause = self._interval * 2**self._failures_in_a_row
+            gevent.sleep(min(pause, max(MAX_PAUSE, self._interval)))
 
     @property
     def lag(self) -> float | None:
-        """Seconds since the last run that went well, or since the start; None where the work is
-        never to end."""
-        return None if self._endless else time.monotonic() - self._good_at
+        """Seconds since the last successful run, or since the start; None for endless work."""
+        return None if self._endless else time.monotonic() - self._succeeded_at
 
     @property
-    def late(self) -> bool:
-        """Whether it is longer ago than two rests and a few seconds."""
+    def is_late(self) -> bool:
+        """Whether `lag` is more than two intervals and MAX_LAG."""
         return self.lag is not None and self.lag > 2 * self._interval + MAX_LAG
 
     def details(self) -> dict[str, Any]:
-        """The last run, for people who look."""
+        """The state of the loop and its last run, as the readiness probe shows it."""
         last = self.last_run
         return {
             "name": self.name,
@@ -75,10 +76,10 @@ class Loop:
             "done": self.done,
             "failures": self.failures,
             "lag": None if self.lag is None else round(self.lag, 3),
-            "late": self.late,
+            "late": self.is_late,
         }
 
-    def _once(self) -> None:
+    def _run_once(self) -> None:
         started = time.perf_counter()
         try:
             done = self._work() or 0
@@ -92,7 +93,7 @@ class Loop:
                 log.exception("unhandled", extra={"loop": self.name})
         else:
             self._failures_in_a_row = 0
-            self._good_at = time.monotonic()
+            self._succeeded_at = time.monotonic()
             self.done += done
             metrics.LOOP_DONE.labels(self.name).inc(done)
         self.last_run = datetime.now(UTC)
