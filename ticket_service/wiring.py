@@ -1,8 +1,8 @@
-"""Builds every part of an instance, and ties who hears of what. From top to bottom: the service.
+"""Builds every part of an instance and connects the parts.
 
-What a part calls, it is given when it is built. What calls back, from below upwards, is said in
-`_tie` and nowhere else; what runs by itself, in `_loops`. Nothing connects here: each pool opens
-its connections when they are needed.
+A part is given what it calls when it is built. Callbacks, by which lower parts call higher ones,
+are all set in `_connect_callbacks`. The background work is listed in `_loops`. Nothing connects to
+a server here: each pool opens its connections when they are needed.
 """
 
 from __future__ import annotations
@@ -63,34 +63,35 @@ from ticket_service.stores.versions import Versions
 from ticket_service.stores.waiting_lines import QueueRules, WaitingLines
 
 READ_CONNECTIONS = 4
-"""For what only reads. Most answers are kept, so few are busy; searches get half at most."""
+"""For reads. Few are busy, since most answers are cached; searches get half of them at most."""
 
 FEED_CONNECTIONS = MAX_CONCURRENT_READS + 1
-"""For what sockets look at: the loop's readings, and one for those who come meanwhile."""
+"""For the feeds: the loop's readings, and one for sockets that join meanwhile."""
 
 LOOP_CONNECTIONS = 2 + WORKERS
-"""For the loops that write: the expiry, the events' status, and the events that the expiry has set
+"""For the loops that write: the expiry, the event status, and the events that the expiry has set
 aside."""
 
 ADMISSION_INTERVAL = 0.25
-"""Seconds: a free place waits for the next in line so long at most, where a second is promised."""
+"""Seconds between two rounds of admissions. A free place is to be taken within a second."""
 
 EXPIRY_INTERVAL = 0.25
-"""Seconds between two looks for holds and sales that end: within a second they are to be over."""
+"""Seconds between two looks for holds and sales that end. They are to be over within a second."""
 
 POLL_INTERVAL = 1.0
-"""Seconds between two looks at what other programs changed, and at whose token has ended."""
+"""Seconds between two readings of what other programs changed, and between the housekeeping runs
+of the sockets."""
 
 RESTART_INTERVAL = 1.0
-"""Seconds before something that should never end is started again."""
+"""Seconds before a loop that should never end is started again."""
 
-SIGNS_PER_STAY = 4
-"""How often the people with open sockets give a sign of life, within the time that one lasts."""
+RENEWALS_PER_TTL = 4
+"""How often a loop that must renew something runs within the time that it lasts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What routes call."""
+    """The services that routes call."""
 
     catalogue: Catalogue
     seat_maps: SeatMaps
@@ -104,8 +105,8 @@ class Services:
 
 
 class _Stores:
-    """The connections. Sales, reads, sockets, loops, the audit and the probe have connections to
-    PostgreSQL of their own: none of them can take another's."""
+    """The connections to PostgreSQL and Redis, and what is kept there. Sales, reads, feeds, loops,
+    the audit and the probe have PostgreSQL pools of their own, so none can take another's."""
 
     def __init__(self, settings: Settings) -> None:
         database = Database(settings.database_url, settings.db_schema)
@@ -114,7 +115,7 @@ class _Stores:
         self.feeds = Postgres(database, "feeds", FEED_CONNECTIONS)
         self.loops = Postgres(database, "loops", LOOP_CONNECTIONS)
         self.audit = Postgres(database, "audit", 1, AUDIT_TIMEOUT_MS)
-        # A sale that keeps every connection busy is no reason to be taken out of the load balancer.
+        # Of its own, so that an instance stays ready when sales keep every other connection busy.
         self.probe = Postgres(database, "probe", 1)
         self.redis = Redis(settings.redis_url)
         self.loops_redis = Redis(settings.redis_url, self.redis.state)
@@ -129,7 +130,7 @@ class _Stores:
 
 
 class _Realtime:
-    """What browsers are told."""
+    """Sending to browsers."""
 
     def __init__(self, settings: Settings, stores: _Stores) -> None:
         self.rooms = Rooms()
@@ -151,7 +152,7 @@ class _Realtime:
 
 
 class _Rules:
-    """Every service: those that routes call, and those that work by themselves."""
+    """The services that routes call, and those that loops run."""
 
     def __init__(self, settings: Settings, stores: _Stores, realtime: _Realtime) -> None:
         announcer, loops_versions = realtime.announcer, Versions(stores.loops_redis)
@@ -166,7 +167,7 @@ class _Rules:
             stores.lines,
             stores.locks,
             announcer,
-            expect=self.admissions.expect,
+            on_waiting=self.admissions.on_waiting,
             sell_without=settings.sell_without_waiting_room,
         )
         rules = HoldRules.of(settings)
@@ -187,7 +188,7 @@ class _Rules:
 
 
 class _SocketHandlers:
-    """What is done with what browsers send."""
+    """The handlers of what browsers send."""
 
     def __init__(
         self, settings: Settings, stores: _Stores, realtime: _Realtime, rules: _Rules
@@ -223,7 +224,7 @@ class Instance:
     """One instance of the service."""
 
     def __init__(self, app: Flask, settings: Settings) -> None:
-        """`app`: the application that answers what is not a socket's."""
+        """`app`: the Flask application that answers the requests other than Socket.IO's."""
         stores = _Stores(settings)
         realtime = _Realtime(settings, stores)
         rules = _Rules(settings, stores, realtime)
@@ -231,7 +232,7 @@ class Instance:
         self.services = rules.services
         self.verifier = handlers.verifier
         self.sockets = Sockets(app, realtime.rooms, settings)
-        _tie(realtime, rules, handlers, self.sockets)
+        _connect_callbacks(realtime, rules, handlers, self.sockets)
         self.background = Background(
             _bus_loops(realtime.bus),
             _loops(settings, realtime, rules, self.sockets, handlers.memberships),
@@ -241,20 +242,22 @@ class Instance:
         )
 
 
-def _tie(realtime: _Realtime, rules: _Rules, handlers: _SocketHandlers, sockets: Sockets) -> None:
-    """Who hears of what: every call that goes upwards."""
+def _connect_callbacks(
+    realtime: _Realtime, rules: _Rules, handlers: _SocketHandlers, sockets: Sockets
+) -> None:
+    """Set every callback: each is a call from a lower part to a higher one."""
     bus, announcer = realtime.bus, realtime.announcer
-    # What instances tell each other.
+    # Messages between instances.
     bus.on("tell", announcer.on_emit)
     bus.on("admitted", announcer.on_admitted)
     bus.on("seats", realtime.seats.on_seats)
     bus.on("version", realtime.seats.on_version)
     bus.on("stock", realtime.stock.on_stock)
-    # After a time in which messages may have been lost.
+    # After the subscription was interrupted, and messages may have been lost.
     bus.on_reconnect = [realtime.seats.refresh_all, rules.admissions.on_reconnect]
-    # The last seat of an event was sold, or one came back.
+    # The last seat of an event may have been sold, or one may have come back.
     announcer.on_change = [rules.event_status.touch]
-    # What browsers send.
+    # Messages from browsers.
     sockets.on("connect", handlers.sign_in.connect)
     sockets.on("disconnect", handlers.sign_in.disconnect)
     for name, handler in handlers.messages.handlers.items():
@@ -262,7 +265,7 @@ def _tie(realtime: _Realtime, rules: _Rules, handlers: _SocketHandlers, sockets:
 
 
 def _bus_loops(bus: Bus) -> list[Loop]:
-    """They end with the process."""
+    """The loops of the bus. They run until the process ends."""
     return [
         Loop("bus-send", bus.send_forever, RESTART_INTERVAL, endless=True),
         Loop("bus-listen", bus.listen_forever, RESTART_INTERVAL, endless=True),
@@ -276,17 +279,17 @@ def _loops(
     sockets: Sockets,
     memberships: Memberships,
 ) -> list[Loop]:
-    """What runs again and again: name, work, seconds between two runs."""
+    """The other loops: name, work, seconds between two runs."""
     admissions = rules.admissions
     shortest_stay = min(settings.queue_ttl_seconds, settings.queue_no_show_seconds)
     return [
         Loop("admission", admissions.admit, ADMISSION_INTERVAL),
-        Loop("places", admissions.keep_places, shortest_stay / SIGNS_PER_STAY),
+        Loop("places", admissions.keep_places, shortest_stay / RENEWALS_PER_TTL),
         Loop("expiry", rules.expiry.end_holds, EXPIRY_INTERVAL),
         Loop("event-status", rules.event_status.move, EXPIRY_INTERVAL),
         Loop("feeds", realtime.feeds.poll, POLL_INTERVAL),
         Loop("presence", realtime.presence.report, settings.update_seconds),
         Loop("connections", realtime.socket_limit.report, POLL_INTERVAL),
         Loop("sockets", sockets.close_expired, POLL_INTERVAL),
-        Loop("sessions", memberships.refresh_sessions, SESSION_TTL / SIGNS_PER_STAY),
+        Loop("sessions", memberships.refresh_sessions, SESSION_TTL / RENEWALS_PER_TTL),
     ]

@@ -130,8 +130,8 @@ def test_the_etag_is_of_the_body():
 
 
 def test_only_what_is_long_enough_is_compressed():
-    assert compress(b"x" * (documents.WORTH_COMPRESSING - 1)) is None
-    long = b"x" * documents.WORTH_COMPRESSING
+    assert compress(b"x" * (documents.MIN_COMPRESSED_BYTES - 1)) is None
+    long = b"x" * documents.MIN_COMPRESSED_BYTES
     compressed = Document(long).compressed
     assert compressed is not None
     assert len(compressed) < len(long)

@@ -170,11 +170,11 @@ class Edge:
             except ServiceError as error:
                 return _send(error_answer(error, environ), start)
             except Exception:
-                self._reads.forget(url)  # a bug: let Flask meet it again, and report it
+                self._reads.remove(url)  # a bug: let Flask meet it again, and report it
         body = self._app(environ, start)
         if READ in environ:
             # A query has its words once more, and up to four bytes a letter.
-            self._reads.keep(url, (environ[ROUTE], environ[READ]), _ENTRY_BYTES + 4 * len(url))
+            self._reads.put(url, (environ[ROUTE], environ[READ]), _ENTRY_BYTES + 4 * len(url))
         return body
 
 

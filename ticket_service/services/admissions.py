@@ -1,8 +1,8 @@
-"""Lets people from the line in, and keeps the places of those whose sockets are open.
+"""Admits people from the line, and keeps the places of those whose sockets are open.
 
-Every instance does this for every event that has a line or is paused; the scripts see to it that
-each person is admitted once. On Redis connections of its own, so that a rush of requests does not
-hold it up.
+Every instance does this for every event that has a line or is paused; the Lua scripts make sure
+that each person is admitted once. It has Redis connections of its own, so a rush of requests does
+not delay it.
 """
 
 from __future__ import annotations
@@ -20,48 +20,50 @@ from ticket_service.stores.redis import RedisUnavailable
 from ticket_service.stores.waiting_lines import WaitingLines
 
 MAX_BATCH = 1_000
-"""People in one sign of life."""
+"""People whose places are kept in one call to Redis."""
 
 log = logging.getLogger(__name__)
 
 
 class Admissions:
-    """The admissions of this instance."""
+    """Runs the waiting rooms' admissions on this instance."""
 
     def __init__(self, lines: WaitingLines, rooms: Rooms, announcer: Announcer) -> None:
         self._lines = lines
         self._rooms = rooms
         self._announcer = announcer
-        self._looked_after: set[str] = set()
-        self._missed = False
+        self._active: set[str] = set()
+        """The events that this instance knows to have a line or to be paused."""
+        self._messages_lost = False
 
-    def expect(self, event_id: str) -> None:
-        """Look after this event: somebody waits for it."""
-        self._looked_after.add(event_id)
+    def on_waiting(self, event_id: str) -> None:
+        """Run the admissions of this event, since somebody waits for it."""
+        self._active.add(event_id)
 
     def on_reconnect(self) -> None:
-        """Messages may have been lost: tell everyone again who is inside and does not know it."""
-        self._missed = True
+        """Messages may have been lost: with the next run, tell those who were admitted and were
+        not told."""
+        self._messages_lost = True
 
     def admit(self) -> None:
-        """Let everyone in for whom there is room. To be called a few times a second.
+        """Admit everyone for whom there is room. Call it a few times a second.
 
         Raises RedisUnavailable.
         """
-        if self._missed:
+        if self._messages_lost:
             self.keep_places(tell=True)
-            self._missed = False
+            self._messages_lost = False
         watched = self._rooms.ids(events.queue(""))
-        waiting = self._lines.listed(self._looked_after) | watched
-        while waiting:  # a batch of each event in turn, so that a long line holds up no other
-            admitted = for_each_event("admission", waiting, self._admit_some)
-            waiting = {event_id for event_id, more in admitted.items() if more}
+        active = self._lines.list_active(self._active) | watched
+        while active:  # one batch of each event in turn, so a long line does not delay the others
+            admitted = for_each_event("admission", active, self._admit_batch)
+            active = {event_id for event_id, more in admitted.items() if more}
 
     def keep_places(self, *, tell: bool = False) -> None:
-        """Take the open queue sockets of this instance as signs of life, and tell whose stay is
-        over. Raises RedisUnavailable.
+        """Count the open queue sockets of this instance as signs of life, and tell those whose
+        stay is over. Raises RedisUnavailable.
 
-        `tell`: messages may have been lost, so tell those who are inside and do not know it.
+        `tell`: also tell those who are inside and were not told.
         """
 
         def keep(event_id: str) -> None:
@@ -77,25 +79,25 @@ class Admissions:
         for_each_event("places", self._rooms.ids(events.queue("")), keep)
 
     def end_stays(self, event_id: str, user_ids: Collection[str]) -> None:
-        """End the stays of people who paid or whose holds ran out, if Redis can be asked."""
+        """End the stays of people who paid or whose holds expired; skip it without Redis."""
         try:
             self._lines.end(event_id, user_ids)
         except RedisUnavailable:
             log.warning("stays not ended", extra={"event_id": event_id})
 
-    def _admit_some(self, event_id: str) -> bool:
-        """Admit one batch; whether there is more to do at once."""
+    def _admit_batch(self, event_id: str) -> bool:
+        """Admit one batch. Returns whether there is more to do at once."""
         done = self._lines.admit(event_id)
-        if done.tell:
+        if done.announce:
             self._announcer.queue_updated(event_id, done.waiting, done.inside, done.threshold)
         if done.waiting or done.paused:  # so that every instance knows that it is guarded
-            self._looked_after.add(event_id)
+            self._active.add(event_id)
         else:
-            self._looked_after.discard(event_id)
+            self._active.discard(event_id)
         return done.more
 
     def _keep(self, event_id: str, users: Collection[str]) -> set[str]:
-        """Keep the places of these people; those of them who are inside."""
+        """Keep the places of these people. Returns those who are inside."""
         left, inside = iter(users), set[str]()
         while some := list(islice(left, MAX_BATCH)):
             inside.update(self._lines.keep(event_id, some))

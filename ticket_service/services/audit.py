@@ -1,7 +1,7 @@
-"""The audit: what must be true of seats, stock and reservations at every moment.
+"""The audit: rules that seats, stock and reservations must satisfy at every moment.
 
-It reads only, so it may run during a sale; each rule is one statement with one snapshot, so what
-changes meanwhile is no fault.
+It only reads, so it may run during a sale. Each rule is one statement with one snapshot, so a
+change during the audit is no fault.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from ticket_service import metrics
 from ticket_service.stores.postgres import Postgres, SqlScript
 
 AUDIT_TIMEOUT_MS = 20_000
-"""For each rule, which reads whole tables: on a connection of its own."""
+"""For each rule, since it reads whole tables. The audit has a connection of its own."""
 
 GRACE_SECONDS = 5
-"""For so long a hold may stand after its end."""
+"""Seconds within which an expired hold must be released."""
 
 MAX_FAULTS = 100
-"""Of each rule in one answer."""
+"""Faults reported of each rule."""
 
 # A reservation is live while it is pending or confirmed. Each query finds the violations of a rule.
 RULES = {
@@ -82,13 +82,13 @@ _SCRIPTS = {
 
 
 class Audit:
-    """Looks at the books."""
+    """Checks the rules."""
 
     def __init__(self, postgres: Postgres) -> None:
         self._postgres = postgres
 
     def faults(self, event_id: str | None = None) -> list[dict[str, Any]]:
-        """Every violation, in one event or in all: the rule, and the row that breaks it.
+        """The violations in one event, or in all: `rule` and `row`, the values of the row found.
 
         Raises ServiceUnavailable.
         """

@@ -1,4 +1,4 @@
-"""Reading what is for sale: events, ticket types, seat layouts."""
+"""Reads what is for sale: events, ticket types, seat layouts."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ _PRICES = """
     ) prices
 """
 
-# A word inside the query may be replaced by its twin in the other language, up to three of them at
-# once; a query that is a part of a word (of two letters at least, or everything matches) finds the
-# twin. At most a hundred terms, whatever the mappings are.
+# A word's twin is its translation in keyword_mappings. Up to three words of the query are replaced
+# by their twins. A query that is a part of a word finds the twin too; it needs two letters, since
+# one would match nearly everything. The limit of a hundred terms holds whatever the mappings are.
 _EVENT_LIST = SqlScript(
     event_list=f"""
     WITH RECURSIVE twins AS (
@@ -131,16 +131,20 @@ _LAYOUTS = SqlScript(
 
 
 class EventQuery(NamedTuple):
-    """Which events to list. `page` counts from 1; None means any status, any text."""
+    """Which events to list."""
 
     status: str | None
+    """None means any."""
     q: str | None
+    """Text to search for; None means no search."""
     page: int
+    """From 1."""
     limit: int
+    """Events on a page."""
 
 
 class Catalogue:
-    """Reads as kept documents (stores/documents.py). All raise ServiceUnavailable."""
+    """Answers as documents (stores/documents.py). All methods raise ServiceUnavailable."""
 
     def __init__(self, postgres: Postgres, documents: Documents) -> None:
         self._postgres = postgres
@@ -151,8 +155,8 @@ class Catalogue:
     def events(self, query: EventQuery) -> Document:
         """One page of the events, by start of sale.
 
-        Each query is an answer of its own, and a search of many words takes long: together they
-        must not hold up seat maps and events, nor searches the list without one.
+        Lists and searches are groups of their own (stores/slots.py), as a search can take long: so
+        they do not hold up other reads, nor searches the plain list.
         """
         parameters = {
             "status": query.status,
@@ -168,7 +172,7 @@ class Catalogue:
         return self._about_event("event", _EVENT, event_id)
 
     def ticket_types(self, event_id: str) -> Document:
-        """The ticket types of an event, dearest first. Raises EventNotFound."""
+        """The ticket types of an event, by falling price. Raises EventNotFound."""
         return self._about_event("ticket-types", _EVENT_TICKET_TYPES, event_id)
 
     def availability(self, ticket_type_id: str) -> Document:
@@ -182,7 +186,7 @@ class Catalogue:
         )
 
     def layouts(self) -> Document:
-        """The seat layouts, smallest first."""
+        """The seat layouts, by rising number of seats."""
         return self._documents.read("layouts", lambda: self._json(_LAYOUTS, {}))
 
     def _about_event(self, kind: str, query: SqlScript, event_id: str) -> Document:
@@ -206,7 +210,7 @@ class Catalogue:
         return text.encode()
 
     def _event_of(self, ticket_type_id: str) -> str:
-        """The event of a ticket type, which never changes."""
+        """The event of a ticket type, cached since it never changes."""
         event_id = self._event_of_ticket_type.get(ticket_type_id)
         if event_id is None:
             event_id = self._coalescer.run(ticket_type_id, lambda: self._find_event(ticket_type_id))

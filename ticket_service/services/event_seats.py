@@ -1,4 +1,4 @@
-"""Which seats an event has: to tell an id of one of them from any other text."""
+"""Checks that ids are seats of an event, against a cache of the events' seat ids."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from ticket_service.stores.coalescer import Coalescer
 from ticket_service.stores.postgres import Postgres, SqlScript
 
 MAX_BYTES = 16_000_000
-"""What is kept of all events together: a million seats. Larger events are read each time."""
+"""Memory for all events together: a million seats. An event with more is read each time."""
 
 ENTRY_BYTES = 500
-"""What an event costs beside its seats."""
+"""Memory that an event takes beside its seats."""
 
 MAX_AGE = 5.0
-"""Seconds after which an id that is not known has the seats read again: another program may have
-added some. Ids that are known are good for as long as they are kept: seats go with their event."""
+"""Seconds after which an unknown id makes the seats be read again, as another program may have
+added some. A known id stays good: seats are only deleted with their event."""
 
 _ID_BYTES = 16
 
-# One value, in the order of the bytes: no loop over tens of thousands of rows here.
+# One value, sorted by bytes, so that Python need not loop over tens of thousands of rows.
 _SEAT_IDS = SqlScript(
     event_seats="""
     SELECT coalesce(string_agg(uuid_send(id), ''::bytea ORDER BY id), ''::bytea)
@@ -39,10 +39,12 @@ class _Seats(NamedTuple):
     """The seats of an event."""
 
     ids: bytes
-    """All of them, one after the other, sorted."""
+    """The ids as 16 bytes each, sorted."""
     read_at: float
+    """`time.monotonic()`."""
 
     def has(self, seat_id: str) -> bool:
+        """Whether this id, a UUID, is one of them."""
         wanted = bytes.fromhex(seat_id.replace("-", ""))
         position = bisect_left(range(len(self.ids) // _ID_BYTES), wanted, key=self._at)
         return self._at(position) == wanted
@@ -52,7 +54,7 @@ class _Seats(NamedTuple):
 
 
 class EventSeats:
-    """The seats of the events in which somebody chooses some."""
+    """The seat ids of the events in which somebody chooses seats."""
 
     def __init__(self, postgres: Postgres, *, max_chosen: int) -> None:
         self._postgres = postgres
@@ -63,10 +65,10 @@ class EventSeats:
         self._coalescer: Coalescer[_Seats] = Coalescer()
 
     def check_choice(self, event_id: str, seat_ids: Sequence[str]) -> None:
-        """See that these ids, which are UUIDs, are seats of the event, and no more than a person
-        may hold at once. Raises InvalidInput and ServiceUnavailable.
+        """Check that these ids, which are UUIDs, are seats of the event, each once, and no more
+        than a person may hold at once. Raises InvalidInput and ServiceUnavailable.
 
-        To be called for an event that exists: it costs a reading of its seats when it is new.
+        The event must exist: an unknown id would cost a reading of the database.
         """
         if len(seat_ids) > self._max_chosen:
             raise InvalidInput({"seats": [f"Choose at most {self._max_chosen} seats."]})
@@ -88,6 +90,6 @@ class EventSeats:
     def _read(self, event_id: str) -> _Seats:
         [(ids,)] = self._postgres.transaction(_SEAT_IDS, {"event_id": event_id})
         seats = _Seats(bytes(ids), time.monotonic())
-        with suppress(ValueError):  # larger than the whole place
+        with suppress(ValueError):  # larger than the whole cache
             self._kept[event_id] = seats
         return seats

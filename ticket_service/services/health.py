@@ -1,4 +1,4 @@
-"""Whether this instance can serve."""
+"""The readiness of this instance."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from ticket_service.stores.redis import Redis
 
 
 class Loop(Protocol):
-    """What health asks of a loop."""
+    """The part of a loop that health uses."""
 
     def details(self) -> dict[str, Any]:
-        """How it goes, for people who look."""
+        """The state of the loop, as the readiness probe shows it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,25 +24,26 @@ class Readiness:
     """Which dependencies answer, and whether this instance is about to stop."""
 
     postgres: bool
-    """Whether it would take a write, too."""
+    """Whether PostgreSQL answers and takes writes."""
     redis: bool
+    """Whether Redis answers and takes writes."""
     stopping: bool
     loops: list[dict[str, Any]]
-    """How each loop of this instance goes."""
+    """The details of each loop."""
 
 
 class Health:
-    """Asks the dependencies."""
+    """Checks the dependencies."""
 
     def __init__(self, postgres: Postgres, redis: Redis) -> None:
         self._postgres = postgres
         self._redis = redis
         self.loops: Sequence[Loop] = ()
         self.stopping = False
-        """Set when the instance is told to stop: it is to get no new connections."""
+        """Set when the instance is told to stop, so that it gets no new connections."""
 
     def readiness(self) -> Readiness:
-        """Ask PostgreSQL and Redis now; raises nothing."""
+        """Ask PostgreSQL and Redis now. Raises nothing."""
         loops = [loop.details() for loop in self.loops]
         return Readiness(self._postgres_answers(), self._redis_answers(), self.stopping, loops)
 
@@ -55,7 +56,7 @@ class Health:
 
     def _redis_answers(self) -> bool:
         try:
-            self._redis.command("SET", keys.PROBE, 1, "EX", 60)  # to be read is not enough
+            self._redis.command("SET", keys.PROBE, 1, "EX", 60)  # a read-only Redis is not ready
         except ServiceUnavailable:
             return False
         return True

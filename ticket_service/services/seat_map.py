@@ -1,8 +1,8 @@
-"""The seat map: which seats an event has, and which of them are free.
+"""The seat map: the seats of an event and their status.
 
-Five thousand seats are 750 kB of JSON, and in a sale some seat changes fifty times a second. So the
-map is kept as one piece of JSON a seat; a change reads only which seats are not available, in no
-order, and replaces the pieces that differ.
+Five thousand seats are 750 kB of JSON, and in a sale seats change fifty times a second. So the map
+is kept as one piece of JSON for each seat. After a change only the seats that are not available
+are read, unsorted, and the pieces that differ are replaced.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from ticket_service.stores.sized_cache import SizedCache
 from ticket_service.stores.taken_seats import read_taken_seats
 
 LAYOUT_MAX_AGE = 10.0
-"""Seconds after which seats, labels and prices are read anew: another program may change them."""
+"""Seconds after which seats, labels and prices are read again: other programs may change them."""
 
 MAX_BYTES = 200_000_000
-"""Memory for the pieces of all maps."""
+"""Memory for all maps."""
 
 SEAT_BYTES = 600
-"""Memory that a seat takes in pieces: 560 were measured."""
+"""Memory that a seat takes in a map; measured: 560."""
 
 _EVENT = SqlScript(
     seat_map_event="""
@@ -42,7 +42,7 @@ _SEATS = SqlScript(
 """
 )
 
-# By the first letter of the status: the end of a seat's JSON.
+# The end of a seat's JSON, by the first letter of its status.
 _ENDS = {
     "a": b'"available"}',
     "l": b'"locked"}',
@@ -74,7 +74,7 @@ class SeatMaps:
             if seat_map.update(taken.total, taken.letters):
                 return seat_map.body()
         seat_map = self._read_whole(event_id)
-        self._maps.keep(event_id, seat_map, seat_map.size)
+        self._maps.put(event_id, seat_map, seat_map.size)
         return seat_map.body()
 
     def _read_whole(self, event_id: str) -> _SeatMap:
@@ -89,7 +89,8 @@ class SeatMaps:
 
 
 class _SeatMap:
-    """One event's seats as pieces of JSON. Used by one greenlet at a time (the coalescer's)."""
+    """One event's seats as pieces of JSON. Used by one greenlet at a time (Documents.read sees to
+    it)."""
 
     def __init__(
         self,
@@ -128,9 +129,11 @@ class _SeatMap:
         return len(self._head) + SEAT_BYTES * (1 + len(self._pieces))
 
     def update(self, total: int, now: dict[str, str]) -> bool:
-        """Take over which seats are taken: the first letter of its status by the id of each.
+        """Replace the pieces of the seats whose status changed.
 
-        False when the event has other seats than before; the map must then be read anew.
+        `total`: the number of seats. `now`: the first letter of the status, by id, of those that
+        are not available. Returns False if the event has other seats than before; the map must
+        then be read again.
         """
         changed = {seat_id for seat_id, _ in now.items() ^ self._taken.items()}
         if total != len(self._pieces) or not changed <= self._positions.keys():
@@ -142,5 +145,5 @@ class _SeatMap:
         return True
 
     def body(self) -> bytes:
-        """The whole answer."""
+        """The whole answer, JSON."""
         return self._head + b",".join(self._pieces) + b"]}"

@@ -1,10 +1,10 @@
-"""The waiting room: a fair line in front of an event that more people want than it can serve.
+"""The waiting room: a line in front of an event that more people want than it can serve.
 
-First come, first served; nobody waits while there is room, and nobody buys who is not inside. All
-of it is in Redis (stores/waiting_lines.py): it keeps the sale orderly, and PostgreSQL keeps it
-correct. Where Redis does not answer for a moment, nobody passes. Where it is away for longer there
-are no lines, and buying goes on if a setting says so, except where an event was paused or had a
-line when it was last heard of (stores/redis_state.py, stores/guards.py).
+People enter in the order in which they came. Nobody waits while there is room, and nobody buys who
+is not inside. Everything is kept in Redis (stores/waiting_lines.py); PostgreSQL decides what is
+sold. In a hiccup of Redis nobody passes. In an outage there are no lines, and people may buy if
+SELL_WITHOUT_WAITING_ROOM says so, except at guarded events: those that were paused or had a line
+when Redis last answered (stores/redis_state.py, stores/guards.py).
 """
 
 from __future__ import annotations
@@ -26,12 +26,15 @@ from ticket_service.stores.redis import RedisFailed, RedisUnavailable
 from ticket_service.stores.waiting_lines import Overview, Place, WaitingLines
 
 FREE_TRIES = 40
-"""Tries to free the locks of someone who got no answer, as long as locks last."""
+"""Attempts to free a refused buyer's locks, spread over the time that locks last."""
 
 
 class WaitingRoom:
-    """All raise EventNotFound for an event that does not exist, and ServiceUnavailable where that
-    cannot be known; those that need a line raise QueueUnavailable without Redis."""
+    """The waiting rooms, for routes and socket handlers.
+
+    All methods raise EventNotFound, ServiceUnavailable if the event could not be looked up, and
+    QueueUnavailable if Redis did not answer.
+    """
 
     def __init__(
         self,
@@ -40,38 +43,38 @@ class WaitingRoom:
         locks: SeatLocks,
         announcer: Announcer,
         *,
-        expect: Callable[[str], None],
+        on_waiting: Callable[[str], None],
         sell_without: bool,
     ) -> None:
-        """`expect`: told of each event that somebody waits for. `sell_without`: whether people may
-        buy while Redis is away."""
+        """`on_waiting`: called with the id of each event that somebody waits for.
+        `sell_without`: whether people may buy while Redis is away."""
         self._events = events
         self._lines = lines
         self._locks = locks
         self._announcer = announcer
         self._sell_without = sell_without
-        self._expect = expect
+        self._on_waiting = on_waiting
 
     def check(self, user_id: str, event_id: str) -> dict[str, Any]:
-        """Come in, or take a place in the line, or keep the one that one has."""
+        """Let the user in, or put them into the line; they keep a place that they have."""
         info = self._events.read(event_id)
         with self._redis():
             place = self._lines.enter(event_id, user_id)
         if place.status == "queued":
-            self._expect(event_id)
+            self._on_waiting(event_id)
         return _shown(place) | {"eventInfo": {"title": info.title, "artist": info.artist}}
 
     def status(self, user_id: str, event_id: str) -> dict[str, Any]:
-        """Where the user stands; a sign of life, like everything that they do here."""
+        """The user's place. Like every call of a user here, it counts as a sign of life."""
         return _shown(self._show(user_id, event_id))
 
     def heartbeat(self, user_id: str, event_id: str) -> dict[str, Any]:
-        """A sign of life, and whether the user still waits."""
+        """Take a sign of life, and say whether the user still waits."""
         place = self._show(user_id, event_id)
         return {"status": place.status, "queued": place.status == "queued"}
 
     def leave(self, user_id: str, event_id: str) -> None:
-        """Give the user's place up, inside or in the line; harmless where they have none."""
+        """Give up the user's place, inside or in the line; harmless where they have none."""
         self._events.read(event_id)
         with self._redis():
             self._lines.leave(event_id, user_id)
@@ -83,7 +86,7 @@ class WaitingRoom:
     def control(
         self, event_id: str, *, threshold: int | None, paused: bool | None
     ) -> dict[str, Any]:
-        """Change how the waiting room is run, where something is given.
+        """Set the threshold or the pause, unless they are None. Returns the overview.
 
         A lower threshold sends nobody away: it holds for those who come next.
         """
@@ -92,17 +95,19 @@ class WaitingRoom:
             return _shown_to_admin(event_id, self._lines.control(event_id, threshold, paused))
 
     def clear(self, event_id: str) -> None:
-        """Send everyone away and tell those who wait."""
+        """Send everyone away, from the line and from inside, and tell the watching sockets."""
         self._events.read(event_id)
         with self._redis():
             self._lines.clear(event_id)
         self._announcer.queue_cleared(event_id)
 
     def pass_gate(self, user_id: str, event_id: str, seat_ids: list[str], owner: str) -> None:
-        """On the way to buying: be inside, or come in on the spot; and take the seat locks.
+        """Before a purchase: check that the user is inside, or let them in if there is room, and
+        take the seat locks for `owner`.
 
-        Raises QueueRequired, SeatLocked when another request has one of the seats, or
-        QueueUnavailable.
+        Without Redis it returns without locks, if selling without a waiting room is allowed and
+        the event is not guarded. Raises QueueRequired, and SeatLocked when another request has one
+        of the seats.
         """
         self._events.read(event_id)
         try:
@@ -112,16 +117,16 @@ class WaitingRoom:
                 metrics.PASSES_WITHOUT_GATE.inc()
                 return
             if isinstance(error, RedisFailed) and seat_ids:
-                gevent.spawn(self._free, event_id, seat_ids, owner)
+                gevent.spawn(self._free_locks, event_id, seat_ids, owner)
             raise self._unavailable() from error
         if gate.refused:
             raise _queue_required(event_id, gate.refused)
         if gate.locked:
             raise SeatLocked
 
-    def _free(self, event_id: str, seat_ids: list[str], owner: str) -> None:
-        """Free the locks of someone who was told that there is no waiting room, as soon as can be:
-        nobody else could have the seats until the locks end by themselves."""
+    def _free_locks(self, event_id: str, seat_ids: list[str], owner: str) -> None:
+        """Free the locks of a refused buyer as soon as Redis answers. Redis may have taken them,
+        and until they expire nobody else could have the seats."""
         for _ in range(FREE_TRIES):
             with suppress(RedisUnavailable):
                 self._locks.release(event_id, seat_ids, owner, changed=False)
@@ -133,7 +138,7 @@ class WaitingRoom:
         with self._redis():
             place = self._lines.show(event_id, user_id)
         if place.status == "queued":
-            self._expect(event_id)
+            self._on_waiting(event_id)
         return place
 
     @contextmanager
@@ -161,7 +166,7 @@ def _shown(place: Place) -> dict[str, Any]:
 
 
 def _time(milliseconds: int) -> str:
-    """A moment since the epoch, as the wire shows it."""
+    """Milliseconds since the epoch, as `events.wire_time` writes them."""
     return events.wire_time(datetime.fromtimestamp(milliseconds / 1000, UTC))
 
 
@@ -179,7 +184,7 @@ def _shown_to_admin(event_id: str, overview: Overview) -> dict[str, Any]:
 
 
 def _queue_required(event_id: str, place: Place) -> QueueRequired:
-    """The position of someone who waits; to anyone else, the invitation to enter."""
+    """The refusal: `details` have the user's place, and how to enter for one who does not wait."""
     details: dict[str, Any] = {
         "eventId": event_id,
         "status": place.status,

@@ -1,4 +1,4 @@
-"""One run for many callers."""
+"""Shares one run of the same work between concurrent callers."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ Result = TypeVar("Result")
 
 
 class Coalescer(Generic[Result]):
-    """Lets callers that arrive together share one run of the same work.
+    """Lets concurrent callers share one run of the same work.
 
-    A caller never gets the result of a run that began before they came: whatever was committed
-    before they asked is in their answer. So at most one run a key is under way, and one more is
-    waited for.
+    A caller never gets the result of a run that began before their call, so the result includes
+    everything that was committed before it. For each key at most one run is under way and one is
+    pending.
     """
 
     def __init__(self) -> None:
@@ -23,7 +23,7 @@ class Coalescer(Generic[Result]):
         self._next: dict[Hashable, AsyncResult[Result]] = {}
 
     def run(self, key: Hashable, work: Callable[[], Result]) -> Result:
-        """The result of a run of `work` that began now or later; raises what the run raised."""
+        """The result of a run of `work` that begins after this call. Raises what the run raises."""
         shared = self._next.get(key)
         if shared is not None:
             return cast("Result", shared.get())

@@ -1,12 +1,12 @@
-"""Connections to PostgreSQL: green ones, and only to a server that can be written to.
+"""Connections to PostgreSQL, cooperative with gevent, and only to a server that takes writes.
 
-DATABASE_URL may name several hosts, of which one can be written to at a time. libpq could try them
-itself, but green psycopg2 ignores its connect_timeout: a host that never answers would use up all
-of the time. So each host is tried by itself, the one that worked last first.
+DATABASE_URL may name several hosts, of which one takes writes at a time. libpq could try them
+itself, but with a wait callback psycopg2 ignores connect_timeout: a host that never answers would
+use up all of the time. So each host is tried by itself, the one that worked last first.
 
-A reader is as bad off on a server that cannot be written to as a writer: it shows an old state, and
-nothing ever fails. So what one pool finds out about the server is true of all of them: connections
-have a *generation*, and those of an earlier one are not used again.
+Readers must leave a read-only server too: it may be a demoted primary with old data, and no read
+would fail. So connections have a *generation*. When one pool finds that the server is gone or
+read-only, a new generation begins, and no pool uses connections of an earlier one.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from gevent.socket import wait_read, wait_write
 from psycopg2 import extensions
 
 CONNECT_TIMEOUT = 3.0
-"""Seconds to connect, whatever the number of hosts: each gets the same part of it."""
+"""Seconds to connect, shared equally by the hosts."""
 
 # Read only; ended by an administrator or by a crash; not accepting connections; class 08: broken.
 _USELESS = ("25006", "57P01", "57P02", "57P03", "08")
@@ -29,12 +29,16 @@ log = logging.getLogger(__name__)
 
 
 class Connection(extensions.connection):
-    """A connection that knows which statements it has prepared."""
+    """A connection that remembers which statements it has prepared."""
 
     def __init__(
         self, dsn: str, *, connect_timeout: float, response_timeout: float, generation: int
     ) -> None:
-        """Connect. `response_timeout`: seconds without a byte, after which it counts as lost."""
+        """Connect.
+
+        `connect_timeout`: seconds in all. `response_timeout`: seconds without a byte, after which
+        the connection counts as lost.
+        """
         self.timeout = connect_timeout
         super().__init__(dsn)
         self.timeout = response_timeout
@@ -44,21 +48,22 @@ class Connection(extensions.connection):
 
 
 class Database:
-    """The server that can be written to, among those of one URL; all pools share it."""
+    """Connects to the host of a URL that takes writes. All pools share one."""
 
     def __init__(self, url: str, schema: str) -> None:
-        # psycopg2 is C: without this callback a slow query stops every greenlet of the process.
+        # psycopg2 is C: without this callback a slow query would block every greenlet.
         extensions.set_wait_callback(_wait)
         self._hosts = _hosts(url)
         self._schema = schema
         self._last_good = 0
         self.generation = 0
-        """Connections of an earlier generation lead to a server that is gone or read-only."""
+        """Connections of an earlier generation must not be used."""
 
     def connect(self, response_timeout: float, **settings: str | int) -> Connection:
-        """A new connection in autocommit mode, with these settings of the server.
+        """A new connection in autocommit mode.
 
-        Raises psycopg2.Error when no host can be reached in time and written to.
+        `response_timeout`: see Connection. `settings`: settings of the server for this session.
+        Raises psycopg2.Error when no host is reached in time and takes writes.
         """
         settings = {
             "search_path": self._schema,
@@ -103,27 +108,28 @@ class Database:
         return connection
 
     def usable(self, connection: Connection) -> bool:
-        """Whether it is open and leads, as far as is known, to the server that can be written."""
+        """Whether it is open and of the current generation."""
         return not connection.closed and connection.generation == self.generation
 
     def give_up(self, reason: str) -> None:
-        """Use none of the connections again that there are: the server is gone or read-only."""
+        """Begin a new generation, since the server is gone or read-only."""
         self.generation += 1
         log.warning("postgres connections given up", extra={"reason": reason})
 
     def failed(self, connection: Connection, error: psycopg2.Error) -> None:
-        """Take note of an error: what it says of the server is true of every connection to it."""
+        """Handle an error of this connection: begin a new generation if it is the server's fault,
+        and close the connection unless it can be used again."""
         useless = connection.closed or (error.pgcode or "").startswith(_USELESS)
         if useless and connection.generation == self.generation:
             self.give_up(type(error).__name__)
-        # Without a code it is libpq's own error, and outside a transaction is where we always are.
+        # An error without a code is libpq's own. After any other we must be outside a transaction.
         status = connection.info.transaction_status if not connection.closed else None
         if useless or error.pgcode is None or status != extensions.TRANSACTION_STATUS_IDLE:
             connection.close()
 
 
 def _hosts(url: str) -> list[dict[str, str]]:
-    """The parts of the URL, once for each of its hosts; one port may stand for all of them."""
+    """The connection parameters of each host in the URL. A single port holds for all hosts."""
     parts = extensions.parse_dsn(url)
     lists = {
         name: parts.pop(name).split(",") for name in ("host", "hostaddr", "port") if name in parts
@@ -136,10 +142,11 @@ def _hosts(url: str) -> list[dict[str, str]]:
 
 
 def _wait(connection: extensions.connection) -> None:
-    """psycopg2's wait callback: let other greenlets run, but not for ever.
+    """psycopg2's wait callback: let other greenlets run until the server answers.
 
-    Connecting has its time in all, a statement so long without a byte. A connection that is not of
-    this module has no limit.
+    Raises psycopg2.OperationalError after the connection's `timeout`: the total time while it
+    connects, the time without a byte during a statement. Connections that other modules make have
+    no timeout.
     """
     timeout = getattr(connection, "timeout", None)
     end = None

@@ -1,9 +1,9 @@
-"""Answers kept as bytes: JSON, its gzip and its ETag, made once and sent many times.
+"""A cache of answers: JSON, its gzip and its ETag, made once and sent many times.
 
-A kept answer is never older than the last write of this service, whichever instance wrote: every
-read asks Redis for the event's version, and readers that arrive together share the question. It
-is never older than MAX_AGE otherwise, for what other programs write. Without Redis no version is
-known and every round of readers reads PostgreSQL.
+A cached answer is never older than the last write of this service on any instance: every read asks
+Redis for the event's version, and concurrent readers share the question. With writes of other
+programs it is at most MAX_AGE old. Without Redis no version is known, and each round of concurrent
+readers reads PostgreSQL once.
 """
 
 from __future__ import annotations
@@ -24,25 +24,25 @@ from ticket_service.stores.sized_cache import SizedCache
 from ticket_service.stores.versions import Versions
 
 MAX_AGE = 0.9
-"""Seconds that an answer is kept: with the time to read it anew, under the second promised."""
+"""Seconds that an answer is kept. With the time to read it again, that is under one second."""
 
 MAX_EVENT_BYTES = 200_000_000
-"""Memory for answers about one event each: as many as there are events, whoever asks."""
+"""Memory for answers about one event. There are only as many as there are events."""
 
 MAX_LIST_BYTES = 16_000_000
-"""Memory for lists. Each different query makes one, so they must not push the others out."""
+"""Memory for lists. It is separate, as anyone can make any number of them by different queries."""
 
 ENTRY_BYTES = 1_000
-"""Memory that an answer takes beside its bytes and the words of its key: 600 to 700 were measured,
-and the allocator needs some more."""
+"""Memory that an answer takes beside its bytes and the parts of its key; measured: 600 to 700,
+without the allocator's own."""
 
-WORTH_COMPRESSING = 1_000
-"""Bytes below which gzip saves nothing on the wire."""
+MIN_COMPRESSED_BYTES = 1_000
+"""Smaller bodies are not compressed: gzip would save nothing on the wire."""
 
 
 def compress(body: bytes) -> bytes | None:
-    """The gzip of `body`, or None where that is not worth it."""
-    if len(body) < WORTH_COMPRESSING:
+    """The gzip of `body`, or None if it is smaller than MIN_COMPRESSED_BYTES."""
+    if len(body) < MIN_COMPRESSED_BYTES:
         return None
     return igzip.compress(body, compresslevel=1, mtime=0)
 
@@ -52,12 +52,12 @@ class Document:
 
     def __init__(self, body: bytes) -> None:
         self.body = body
-        # Weak, because the plain and the compressed form share it.
+        # Weak, since the plain and the compressed body share it.
         self.etag = f'W/"{hashlib.blake2b(body, digest_size=12).hexdigest()}"'
 
     @cached_property
     def compressed(self) -> bytes | None:
-        """The gzip of the body, or None where that is not worth it."""
+        """The gzip of the body, or None if it is too small."""
         return compress(self.body)
 
 
@@ -69,7 +69,7 @@ class _Kept:
 
 
 class Documents:
-    """The kept answers of this instance."""
+    """The cached answers of this instance."""
 
     def __init__(self, versions: Versions) -> None:
         self._versions = versions
@@ -82,15 +82,15 @@ class Documents:
     def read(
         self, key: Hashable, load: Callable[[], bytes], *, event_id: str | None = None
     ) -> Document:
-        """The document under `key`, made by `load` when the kept one may be out of date.
+        """The document under `key`, made by `load` if the cached one may be out of date.
 
-        `event_id` names the event whose inventory the document shows; without one only its age
-        counts. `load` runs once however many ask; what it raises is raised to all of them.
+        `event_id`: the event whose inventory the document shows; without one only the document's
+        age counts. Concurrent callers share one `load`, and what it raises is raised to all.
         """
         return self._coalescer.run(key, lambda: self._read(key, load, event_id))
 
     def _read(self, key: Hashable, load: Callable[[], bytes], event_id: str | None) -> Document:
-        # The version first: what is written after it costs one more reading, never a stale answer.
+        # The version first: a write after it costs one more reading, never a stale answer.
         version = self._ask(self._versions.current, event_id)
         cache = self._lists if event_id is None else self._events
         kept = cache.get(key)
@@ -104,16 +104,16 @@ class Documents:
             return kept.document
         body = load()
         if kept is not None and body == kept.document.body:
-            document = kept.document  # and its gzip with it
+            document = kept.document  # with its gzip
         else:
             document = Document(body)
-        if version is None:  # not before: an id that means nothing makes no key
+        if version is None:  # only now, so that unknown ids make no keys in Redis
             version = self._ask(self._versions.begin, event_id)
-        cache.keep(key, _Kept(document, version, now), _size(key, document))
+        cache.put(key, _Kept(document, version, now), _size(key, document))
         return document
 
     def _ask(self, versions: Callable[[str], str | None], event_id: str | None) -> str | None:
-        """A version, or None where it is not known; the empty one where there is no event."""
+        """The event's version, or None if it is not known; "" without an event."""
         if event_id is None:
             return ""
         try:
@@ -124,7 +124,7 @@ class Documents:
 
 def _size(key: Hashable, document: Document) -> int:
     size = ENTRY_BYTES + len(document.body)
-    if len(document.body) >= WORTH_COMPRESSING:
-        size += len(document.body)  # its gzip may be made at any time
-    words = key if isinstance(key, tuple) else (key,)
-    return size + sum(map(sys.getsizeof, words))
+    if len(document.body) >= MIN_COMPRESSED_BYTES:
+        size += len(document.body)  # for the gzip, which may be made at any time
+    parts = key if isinstance(key, tuple) else (key,)
+    return size + sum(map(sys.getsizeof, parts))

@@ -1,4 +1,4 @@
-"""Work for many events, of which one that fails must not stop the others."""
+"""Work on many events, so that a failure of one does not stop the others."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ log = logging.getLogger(__name__)
 def for_each_event(
     loop: str, event_ids: Iterable[str], work: Callable[[str], Result], *, at_once: int = 1
 ) -> dict[str, Result]:
-    """Do the work for each event, so many of them at once; the results of those that succeeded.
+    """Call `work` for each event, and return the results of those that succeeded.
 
-    An event that fails is logged, counted under the name of the loop, and left for the loop's next
-    round. Raises ServiceUnavailable where no event succeeded because a server is away: then the
-    loop may rest.
+    `loop`: the name of the loop, for logs and metrics. `at_once`: greenlets that work at the same
+    time. An event that fails is logged, counted, and left for the loop's next round. Raises
+    ServiceUnavailable if a dependency was away and no event succeeded, so that the loop pauses.
     """
     done: dict[str, Result] = {}
     away: dict[str, ServiceUnavailable] = {}
@@ -57,8 +57,8 @@ def for_each_event(
 
 
 def read_soon(read: Callable[[str], object], event_id: str) -> None:
-    """Read something of an event in a greenlet of its own; where that fails, the next round of a
-    loop makes up for it."""
+    """Call `read` in a greenlet of its own. If a dependency is away, this is only logged: the
+    loop's next round makes up for it."""
 
     def attempt() -> None:
         try:

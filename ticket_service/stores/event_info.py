@@ -1,4 +1,4 @@
-"""What the waiting room says of an event, kept: thousands ask for it every second of a rush."""
+"""A cache of event titles and artists, which the waiting room shows in each of its answers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ticket_service.stores.coalescer import Coalescer
 from ticket_service.stores.postgres import Postgres, SqlScript
 
 MAX_AGE = 60.0
-"""Seconds; titles hardly change, and an event that was deleted sells nothing in PostgreSQL."""
+"""Seconds. Titles hardly change, and PostgreSQL sells nothing of an event that was deleted."""
 
 MAX_EVENTS = 10_000
 
@@ -22,14 +22,14 @@ _EVENT = SqlScript(event_info="SELECT title, artist_name FROM events WHERE id = 
 
 
 class EventInfo(NamedTuple):
-    """An event, to people who wait for it."""
+    """What the waiting room shows of an event."""
 
     title: str
     artist: str | None
 
 
 class EventInfos:
-    """The events that were asked for of late."""
+    """The events that were last asked for."""
 
     def __init__(self, postgres: Postgres) -> None:
         self._postgres = postgres
@@ -37,9 +37,9 @@ class EventInfos:
         self._coalescer: Coalescer[EventInfo] = Coalescer()
 
     def read(self, event_id: str) -> EventInfo:
-        """The event, read again beside the answer when it is old.
+        """The event. An entry older than MAX_AGE is returned too, and read again in the background.
 
-        Raises EventNotFound, and where it was never read, ServiceUnavailable.
+        Raises EventNotFound, and ServiceUnavailable if the event is not cached.
         """
         kept = self._kept.get(event_id)
         if kept is None:

@@ -1,60 +1,60 @@
-"""The names of our Redis keys. All keys of one event share a hash tag, as a cluster needs."""
+"""The names of our Redis keys and channels. All keys of one event share a hash tag."""
 
 from __future__ import annotations
 
 
 def version(event_id: str) -> str:
-    """A random word that changes with every write of this service to the event's inventory."""
+    """A random value that changes with every write of this service to the event's inventory."""
     return f"ticket:{{{event_id}}}:version"
 
 
 def seat_lock(event_id: str, seat_id: str) -> str:
-    """The reservation that is just taking this seat."""
+    """The lock on a seat; its value is the id of the reservation that is taking the seat."""
     return f"ticket:{{{event_id}}}:seat-lock:{seat_id}"
 
 
 def waiting_room(event_id: str) -> list[str]:
-    """The waiting room of an event, in the order of lua/waiting_room.lua."""
+    """The keys of an event's waiting room, in the order of lua/waiting_room.lua."""
     parts = ("waiting", "seen", "inside", "pace", "control")
     return [f"ticket:{{{event_id}}}:queue:{part}" for part in parts]
 
 
 WAITING_LINES = "ticket:waiting-lines"
-"""The events whose waiting room wants looking after."""
+"""The events that have a line or are paused."""
 
 ADMITTED = "ticket:admitted"
-"""The channel on which all instances hear who was admitted."""
+"""The channel on which lua/queue_admit.lua publishes who was admitted."""
 
 PROBE = "ticket:probe"
-"""What readiness writes, to see that Redis takes writes."""
+"""Written by the readiness probe, to see that Redis takes writes."""
 
 BUS = "ticket:bus"
-"""The channel on which instances tell each other what changed."""
+"""The channel of realtime/bus.py."""
 
 
 def presence(event_id: str) -> list[str]:
-    """Who looks at an event, in the order of lua/presence.lua; the last is the beginning of the
-    names of one set for each instance."""
+    """The keys of an event's presence, in the order of lua/presence.lua. The last is a prefix: one
+    set for each instance has it."""
     parts = ("people", "instances", "told", "at:")
     return [f"ticket:{{{event_id}}}:presence:{part}" for part in parts]
 
 
 def seat_reading(event_id: str) -> str:
-    """The instance that reads, this second, what other programs changed of the event's seats."""
+    """Claims the reading of an event's seats: it exists while one instance has the claim."""
     return f"ticket:{{{event_id}}}:seat-reading"
 
 
 def session(user_id: str) -> list[str]:
-    """The rooms in which a person was last, the seats that they had chosen, and their messages, in
-    the order of lua/session.lua; and their sockets, which are kept as long."""
+    """The keys of a person's session, in the order of lua/session.lua: their rooms, their chosen
+    seats, their message limit, and their sockets, which are kept as long as the session."""
     parts = ("rooms", "choice", "messages")
     return [*(f"ticket:{{{user_id}}}:session:{part}" for part in parts), sockets(user_id)]
 
 
 def sockets(user_id: str) -> str:
-    """How many sockets a person has on each instance."""
+    """The number of a person's sockets on each instance."""
     return f"ticket:{{{user_id}}}:sockets"
 
 
 INSTANCES = "ticket:instances"
-"""The instances that live."""
+"""The instances that are alive."""

@@ -1,8 +1,8 @@
-"""Short locks on seats: they turn the second buyer away before they cost a transaction.
+"""Short locks on seats in Redis, which refuse a second buyer before they cost a transaction.
 
-They only make it fast. A lock may vanish or expire under its owner and nothing is sold twice: the
-row locks in PostgreSQL decide (docs/architecture.md, "Rules"). They are taken together with the
-step into the waiting room (waiting_lines.py), in one call.
+They only save time. If a lock vanishes or expires under its owner nothing is sold twice, since the
+row locks in PostgreSQL decide (docs/architecture.md, "Rules"). `WaitingLines.pass_gate` takes them,
+in the same call that checks the waiting room.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from ticket_service.stores.redis import LuaScript, Redis
 from ticket_service.stores.versions import VERSION_TTL, new_version
 
 LOCK_TTL_MS = 10_000
-"""Longer than a transaction can take, so a lock outlives only an owner that died."""
+"""Longer than a transaction can take. So a lock expires only under an owner that died."""
 
 
 class SeatLocks:
@@ -23,9 +23,10 @@ class SeatLocks:
         self._release = LuaScript("release_locks")
 
     def release(self, event_id: str, seat_ids: list[str], owner: str, *, changed: bool) -> None:
-        """Free what `owner` still has and, if the inventory changed, give it a new version.
+        """Free the locks that `owner` still has and, if `changed`, set a new version of the
+        event's inventory, in one call.
 
-        One call for both. Raises RedisUnavailable; the locks then end by themselves.
+        Raises RedisUnavailable; then the locks expire by themselves.
         """
         locks = [keys.seat_lock(event_id, seat_id) for seat_id in seat_ids]
         version = new_version() if changed else ""

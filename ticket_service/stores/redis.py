@@ -24,24 +24,34 @@ from ticket_service.errors import ServiceUnavailable
 from ticket_service.stores.redis_state import RedisState
 
 POOL_SIZE = 32
+"""Connections of one pool."""
+
 CHECKOUT_TIMEOUT = 2.0
-"""Seconds to wait for a free connection. Where Redis fails nobody waits for so long: the first who
-is not answered says so to all."""
+"""Seconds to wait for a free connection. Nobody waits so long while Redis fails, since the first
+failure makes the other calls fail at once."""
 
 SOCKET_TIMEOUT = 0.5
 """Seconds for a connection to open, and for each answer."""
 
 LISTEN_PAUSE = 1.0
-"""Seconds before a listener that was cut off tries again."""
+"""Seconds before a listener that was disconnected tries again."""
 
-QUIET = 5.0
-"""Seconds without a message after which a listener asks whether Redis is still there."""
+LISTEN_PING_SECONDS = 5.0
+"""Seconds without a message after which a listener sends a ping."""
 
-# Answered also by a server that takes no writes; PUBLISH by one whose messages nobody hears.
+# A server that takes no writes answers these too, so an answer to them does not end a failure.
 _READS = ("GET", "PUBLISH")
 
-# The server cannot do it now; redis-py has classes of their own for READONLY, OOM and others.
-_STATES = ("BUSY", "MISCONF", "NOREPLICAS", "UNKILLABLE", "CLUSTERDOWN", "MASTERDOWN", "TRYAGAIN")
+# Errors of a server that cannot answer now. redis-py has classes for READONLY, OOM and others.
+_STATE_ERRORS = (
+    "BUSY",
+    "MISCONF",
+    "NOREPLICAS",
+    "UNKILLABLE",
+    "CLUSTERDOWN",
+    "MASTERDOWN",
+    "TRYAGAIN",
+)
 
 SCRIPTS = Path(__file__).parent.parent / "lua"
 
@@ -49,21 +59,22 @@ log = logging.getLogger(__name__)
 
 
 class RedisUnavailable(ServiceUnavailable):
-    """Redis is gone, slow or refuses, or all connections of this instance were busy for too long.
+    """Redis did not answer or refused, or no connection of the pool came free in time.
 
-    Most callers go on without it; where none does, it is a 503. How long that has been so, and
-    whether it opens the waiting room, is another question: see RedisState.
+    Most callers go on without Redis; else the client gets a 503. Whether it is an outage is for
+    RedisState to decide.
     """
 
 
 class RedisFailed(RedisUnavailable):
-    """The question was sent, and may yet be obeyed."""
+    """The command was sent without an answer: Redis may still run it."""
 
 
 class LuaScript:
-    """A Lua script from ticket_service/lua; its header says what goes in and what comes out.
+    """A Lua script from ticket_service/lua. The file's header documents its keys, arguments and
+    answer.
 
-    Several names make one script: the first files have what the last one shares with others.
+    Several names make one script: their files are joined, shared functions first.
     """
 
     def __init__(self, *names: str) -> None:
@@ -76,15 +87,15 @@ class Redis:
     """The shared Redis. All methods may be called from many greenlets at once."""
 
     def __init__(self, url: str, state: RedisState | None = None) -> None:
-        """`state`: that of another pool of this instance; they lead to the same server."""
-        # Only for what it makes of the URL: its make_connection() counts what it ever made, is not
-        # told of what was closed, and refuses for good after a hundred.
+        """`state`: the state of another pool of this instance, for a pool to the same server."""
+        # Only to parse the URL: its make_connection() never counts closed connections out, and
+        # refuses for good after a hundred.
         parsed = redis.ConnectionPool.from_url(
             url,
             socket_connect_timeout=SOCKET_TIMEOUT,
             socket_timeout=SOCKET_TIMEOUT,
             decode_responses=True,
-            protocol=2,  # in which a message comes like any other answer
+            protocol=2,  # in version 3, messages do not come as answers
         )
         self._connect = partial(parsed.connection_class, **parsed.connection_kwargs)
         self._slots = BoundedSemaphore(POOL_SIZE)
@@ -109,10 +120,9 @@ class Redis:
         return self._call(ask, writes=True)
 
     def listen(self, *channels: str) -> Iterator[tuple[str, str] | None]:
-        """What is published on these channels, for ever: pairs of channel and message.
+        """Yield what is published on these channels, for ever: pairs of channel and message.
 
-        None each time that listening begins: what was published before, or while Redis was away,
-        is lost.
+        Yields None for each channel after each subscription, since messages before it are lost.
         """
         while True:
             connection = self._connect()
@@ -127,7 +137,8 @@ class Redis:
                 connection.disconnect()
 
     def _call(self, ask: Callable[[ConnectionInterface], Any], *, writes: bool) -> Any:
-        """Ask on a connection of the pool, unless Redis fails and others ask already."""
+        """Call `ask` with a connection of the pool. While Redis fails, only one call at a time is
+        let through."""
         if not self._slots.acquire(timeout=CHECKOUT_TIMEOUT):
             raise RedisUnavailable
         try:
@@ -146,21 +157,21 @@ class Redis:
             self._slots.release()
 
     def _judge(self, asked: float, error: Exception) -> None:
-        """Take down what an error says about Redis. Raises it again if it is a bug of ours."""
+        """Report an error to the state. Raises it again if it is a bug of ours."""
         if _is_bug(error):
             self.state.answered(asked)
             raise error
         if isinstance(error, OutOfMemoryError):
             self.state.answered(asked)
         elif self.state.failed(asked, error):
-            while self._idle:  # they lead to the same server
+            while self._idle:  # they are to the same server
                 self._idle.pop().disconnect()
 
     def _ask_once(self, ask: Callable[[ConnectionInterface], Any]) -> Any:
-        """Ask, and ask again where an idle connection was cut long ago, by a time-out on the way.
+        """Ask, and ask again on a new connection if an idle one was broken.
 
-        That says nothing about Redis, so then a new one is tried: all that we ask may be asked
-        twice.
+        A firewall may have cut it long ago, which says nothing about Redis. Every command of ours
+        may be sent twice.
         """
         if self._idle:
             with suppress(redis.ConnectionError):
@@ -170,7 +181,7 @@ class Redis:
     def _ask_on(
         self, connection: ConnectionInterface, ask: Callable[[ConnectionInterface], Any]
     ) -> Any:
-        """Ask, and keep the connection unless an answer may still be on its way."""
+        """Ask, and return the connection to the pool unless an answer may still arrive on it."""
         try:
             answer = ask(connection)
         except BaseException as error:
@@ -184,13 +195,13 @@ class Redis:
 
 
 def _is_answer(error: BaseException) -> bool:
-    """Whether the connection is as good as before: Redis said no to this one question."""
+    """Whether the error is an answer of Redis, after which the connection can be used again."""
     return _is_bug(error) or isinstance(error, OutOfMemoryError)
 
 
 def _is_bug(error: BaseException) -> bool:
-    """Whether it is our command that is wrong, not the state of the server."""
-    return type(error) is redis.ResponseError and not str(error).startswith(_STATES)
+    """Whether the command is wrong, and not the state of the server."""
+    return type(error) is redis.ResponseError and not str(error).startswith(_STATE_ERRORS)
 
 
 def _ask(connection: ConnectionInterface, *words: str | int) -> Any:
@@ -199,18 +210,20 @@ def _ask(connection: ConnectionInterface, *words: str | int) -> Any:
 
 
 def _messages(connection: ConnectionInterface) -> Iterator[tuple[str, str] | None]:
-    """The messages that a subscribing connection receives; None for each channel it has."""
-    asked = False
+    """Yield the messages of a subscribing connection, and None for each channel subscribed."""
+    pinged = False
     while True:
         try:
-            kind, *rest = connection.read_response(timeout=QUIET, disconnect_on_error=False)
+            kind, *rest = connection.read_response(
+                timeout=LISTEN_PING_SECONDS, disconnect_on_error=False
+            )
         except redis.TimeoutError:
-            if asked:  # and no answer came
+            if pinged:  # and no answer came
                 raise
             connection.send_command("PING")
-            asked = True
+            pinged = True
             continue
-        asked = False
+        pinged = False
         if kind == "message":
             yield rest[0], rest[1]
         elif kind == "subscribe":

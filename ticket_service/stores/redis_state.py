@@ -1,22 +1,22 @@
-"""Redis as one instance sees it: whether an answer may be hoped for, and whether it is an outage.
+"""The state of Redis as one instance sees it: a circuit breaker that tells hiccups from outages.
 
 | State  | Means                                              | Ends with                      |
 |--------|----------------------------------------------------|--------------------------------|
-| well   | questions are answered                             | a failure: hiccup              |
-| hiccup | a question failed, and no younger one was answered | an answer: well, or back as    |
-|        |                                                    | long as that lasts; time: away |
-| away   | so for OUTAGE_SECONDS and MIN_TRIES                | an answer: back                |
+| well   | calls are answered                                 | a failure: hiccup              |
+| hiccup | a call failed, and no later one was answered       | an answer: well, or back while |
+|        |                                                    | that lasts; time: away         |
+| away   | hiccup for OUTAGE_SECONDS and MIN_TRIES            | an answer: back                |
 | back   | was away, answers again, for BACK_SECONDS          | time: well; a failure: hiccup  |
 
-A failure is an answer that came late, broke off, or refused every write (LOADING, READONLY after a
-fail-over, MISCONF and the like). Only calls count, never the time between them, and only answers to
-writes end a hiccup: a server that can only be read is no waiting room. One that is merely full
-(OOM) still runs it, so that is an answer. An instance that never had one stays in hiccup: it does
-not know what it would open.
+A failure is a call without a complete answer in time, or with an error that refuses every write
+(LOADING, READONLY after a fail-over, MISCONF and the like). OOM is no failure: a full Redis still
+runs the waiting room. Only answers to writes end a hiccup, since a read-only server cannot run it.
+The state only changes with a call. An instance that never had an answer stays in hiccup: it cannot
+know which events are guarded.
 
-While Redis fails, one question at a time goes out, and the others fail at once: so a hanging Redis
-costs few requests its time-out. The first question after a failure is not held back, so that one
-late answer costs the next requests nothing.
+While Redis fails, one call at a time is sent, and the others fail at once, so a hanging Redis costs
+few requests its time-out. The first call after a failure is not held back, so one late answer costs
+the next requests nothing.
 """
 
 from __future__ import annotations
@@ -31,23 +31,23 @@ OUTAGE_SECONDS = 5.0
 """Seconds without an answer after which Redis is away."""
 
 MIN_TRIES = 3
-"""Questions, one after the other, that failed before Redis is away: a process that was stopped for
-OUTAGE_SECONDS has seen no outage."""
+"""Failed calls in a row before Redis is away. Without it, a process that was suspended for
+OUTAGE_SECONDS would see an outage."""
 
 BACK_SECONDS = 10.0
-"""Seconds for which a Redis that was away is called back."""
+"""Seconds in the state `back`."""
 
 REST_AFTER_FAILURE = 0.5
-"""Seconds between two questions to a Redis that fails."""
+"""Seconds between two calls to a Redis that fails."""
 
-TRY_LIMIT = 2.0
-"""Seconds that a question can take: to connect, ask, and ask again with the whole script."""
+TRY_TIMEOUT = 2.0
+"""Seconds that a call can take: to connect, ask, and ask again with the whole script."""
 
 log = logging.getLogger(__name__)
 
 
 class State(StrEnum):
-    """The names, as metrics and logs show them."""
+    """The names that metrics and logs show."""
 
     WELL = "well"
     HICCUP = "hiccup"
@@ -60,10 +60,10 @@ class RedisState:
 
     def __init__(self) -> None:
         self._answered = 0.0
-        """When the youngest question that was answered was asked."""
+        """When the latest answered call was sent."""
         self._failing_since = 0.0
         self._tries = 0
-        """Questions asked since then that failed."""
+        """Calls sent since `_failing_since` that failed."""
         self._rest_until = 0.0
         self._back_until = 0.0
         self.current = State.WELL
@@ -72,29 +72,30 @@ class RedisState:
 
     @property
     def away(self) -> bool:
-        """Whether it is an outage, not a hiccup."""
+        """Whether it is an outage."""
         return self.current is State.AWAY
 
     def may_ask(self, now: float, *, writes: bool) -> bool:
-        """Whether to send a question now; the caller then reports `answered` or `failed`."""
+        """Whether to send a call at `now`. Then the caller must call `answered`, for a write, or
+        `failed`."""
         if not self._failing:
             return True
         if not writes or now < self._rest_until:
             return False
-        self._rest_until = now + TRY_LIMIT  # or until this question's end
+        self._rest_until = now + TRY_TIMEOUT  # or until this call ends
         return True
 
     def answered(self, asked: float) -> None:
-        """A write that was asked at this time was answered."""
+        """Record that a write was answered. `asked`: when it was sent."""
         self._answered = max(self._answered, asked)
         if self.current is not State.WELL:
             self._recover(time.monotonic())
 
     def failed(self, asked: float, error: Exception) -> bool:
-        """A question that was asked at this time failed; whether that says something of Redis.
+        """Record that a call failed. `asked`: when it was sent.
 
-        It does not where a younger question was answered: so one slow answer among good ones
-        changes nothing for others.
+        Returns whether the failure counts. It does not if a later call was answered: one slow
+        answer among good ones does not change the state.
         """
         metrics.REDIS_FAILURES.labels(type(error).__name__).inc()
         if asked < self._answered:

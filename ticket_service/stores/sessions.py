@@ -1,4 +1,4 @@
-"""Where a person was last, kept so that a socket that reconnects finds its rooms again."""
+"""Sessions: the rooms and chosen seats of a person, for sockets that reconnect."""
 
 from __future__ import annotations
 
@@ -12,23 +12,26 @@ from ticket_service.stores import keys
 from ticket_service.stores.redis import LuaScript, Redis
 
 SESSION_TTL = 3600
-"""Seconds after the last socket of the person was there."""
+"""Seconds for which a session is kept after the person's last socket closed."""
 
 
 class Session(NamedTuple):
-    """The rooms of a person, the last one they joined last, and the seats they chose."""
+    """The session of a person."""
 
     rooms: list[str]
+    """The rooms that any of their sockets joined and none left, the latest last."""
     chosen: list[str]
+    """The ids of the seats that they chose."""
 
 
 class Sessions:
-    """The sessions of all people: what any of their sockets joined, and none left."""
+    """The sessions of all people, and their message limit over all instances."""
 
-    def __init__(self, redis: Redis, most_rooms: int, burst: int, per_second: int) -> None:
-        """`burst`: messages that a person may send at once; `per_second`: how many more."""
+    def __init__(self, redis: Redis, max_rooms: int, burst: int, per_second: int) -> None:
+        """`max_rooms`: rooms kept in a session. `burst`: messages that a person may send at once.
+        `per_second`: further messages each second."""
         self._redis = redis
-        self._most_rooms = most_rooms
+        self._max_rooms = max_rooms
         self._burst = burst
         self._gap_ms = 1000 // per_second
         self._script = LuaScript("session")
@@ -43,20 +46,19 @@ class Sessions:
         chosen: list[str] | None = None,
         message: bool = False,
     ) -> Session:
-        """Note what changed, if anything, keep the session for another hour, and give it.
+        """Change a session, extend it by SESSION_TTL, and return it.
 
-        `joined`: rooms that are the last ones now; or `kept`: rooms in which a socket is still.
-        `chosen`: ids of seats, which are told to others. `message`: the person sent one, which
-        counts.
+        `joined`: rooms joined now, which become the latest. `kept`, instead: rooms that a socket
+        is still in. `left`: a room to take out. `chosen`: the ids of the chosen seats, checked by
+        the caller. `message`: count one message of the person.
 
-        Raises RedisUnavailable, and RateLimited for a message that is one too many; then nothing
-        changed.
+        Raises RedisUnavailable, and RateLimited for one message too many; then nothing changed.
         """
         allowed, seats, rooms = self._redis.run(
             self._script,
             keys.session(user_id),
             SESSION_TTL,
-            self._most_rooms,
+            self._max_rooms,
             "" if chosen is None else orjson.dumps(chosen).decode(),
             left or "",
             int(bool(joined)),

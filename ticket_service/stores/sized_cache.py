@@ -1,4 +1,4 @@
-"""A cache that is bounded by the memory which its entries take."""
+"""An LRU cache that is bounded by the memory of its entries."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Value = TypeVar("Value")
 
 
 class SizedCache(Generic[Key, Value]):
-    """Keeps what was used last, up to so many bytes."""
+    """Keeps the most recently used entries, up to `max_bytes`."""
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
@@ -20,20 +20,20 @@ class SizedCache(Generic[Key, Value]):
         """Bytes held now."""
 
     def get(self, key: Key) -> Value | None:
-        """What is kept under the key."""
+        """The value under the key, or None."""
         entry = self._entries.get(key)
         if entry is None:
             return None
         self._entries.move_to_end(key)
         return entry[0]
 
-    def keep(self, key: Key, value: Value, size: int) -> None:
-        """Keep a value in place of the one before, and forget what was not used for longest.
+    def put(self, key: Key, value: Value, size: int) -> None:
+        """Store a value under the key, and evict the least recently used entries.
 
-        `size`: bytes that the entry takes, with its key and all objects. What is larger than the
-        whole cache is not kept.
+        `size`: bytes that the entry takes, with its key and all objects. An entry larger than the
+        whole cache is not stored.
         """
-        self.forget(key)
+        self.remove(key)
         if size > self._max_bytes:
             return
         self._entries[key] = value, size
@@ -42,8 +42,8 @@ class SizedCache(Generic[Key, Value]):
             _, (_, freed) = self._entries.popitem(last=False)
             self.size -= freed
 
-    def forget(self, key: Key) -> None:
-        """Keep nothing under the key."""
+    def remove(self, key: Key) -> None:
+        """Remove the entry of the key, if there is one."""
         entry = self._entries.pop(key, None)
         if entry is not None:
             self.size -= entry[1]

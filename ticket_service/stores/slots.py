@@ -1,7 +1,7 @@
-"""Who may use a connection of a pool, and who waits: no group takes all of them.
+"""Shares the connections of a pool fairly: no group can take all of them.
 
-A *group* is what must not stop others: the transactions of one event, the searches, one buyer's
-reads.
+A *group* is work that must not block the rest: the transactions of one event, the searches, or one
+buyer's reads.
 """
 
 from __future__ import annotations
@@ -12,12 +12,11 @@ from gevent.event import Event
 
 
 class Slots:
-    """Some slots, and a line of greenlets that wait for one.
+    """A semaphore of `size` slots, with a line of at most `places` waiting greenlets.
 
-    A group has at most as many slots as it leaves free: half of them where it is alone, fewer where
-    others have some. So a group that is stuck leaves some to the next one, and several that are
-    stuck still do. The places in the line are shared in the same way. What belongs to no group
-    may have any slot.
+    A group has at most as many slots as it leaves free: half of them if it is alone, fewer if
+    others have some. So even several stuck groups leave slots to the next one. The places in the
+    line are shared in the same way. The group None has no such limit.
     """
 
     def __init__(self, size: int, places: int) -> None:
@@ -27,9 +26,10 @@ class Slots:
         self._lines: dict[str | None, deque[Event]] = {}
 
     def take(self, group: str | None, timeout: float) -> bool:
-        """Take a slot; wait for it `timeout` seconds at most, first come, first served in a group.
+        """Take a slot, and wait up to `timeout` seconds for it, in order of arrival in a group.
 
-        False when none came free, or there is no place in the line.
+        Returns False if none came free in time, or the group may have no further place in the
+        line.
         """
         if self._may_take(group):
             self._take(group)
@@ -52,7 +52,7 @@ class Slots:
         return turn.is_set()
 
     def give_back(self, group: str | None) -> None:
-        """Give a slot back that was taken for this group; whoever waits for it gets it now."""
+        """Give back a slot that was taken for this group, and serve the line."""
         self._free += 1
         self._held[group] -= 1
         if not self._held[group]:
@@ -61,7 +61,8 @@ class Slots:
             pass
 
     def _serve(self) -> bool:
-        """Give a slot to the first in line of the first group that may have one."""
+        """Give a slot to the first in line of the first group that may have one. Returns whether
+        there was such a group."""
         for group in self._lines:
             if self._may_take(group):
                 break
@@ -92,5 +93,5 @@ class Slots:
 
 
 def _fair(group: str | None, has: int, free: int) -> bool:
-    """Whether a group that has so many may take one of those that are free."""
+    """Whether a group that has `has` slots or places may take one of the `free` ones."""
     return free > 0 and (group is None or has == 0 or has < free)

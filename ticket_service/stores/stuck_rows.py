@@ -1,4 +1,4 @@
-"""Rows that another program keeps locked."""
+"""Limits the connections that wait for rows which another program keeps locked."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ Rows = tuple[str, ...]
 """The ids of rows that a transaction may have to wait for."""
 
 MAX_REMEMBERED = 1_000
+"""Sets of stuck rows that are remembered; beyond that the least recently used are forgotten."""
 
 WAIT_TIMEOUT = 1.0
-"""Seconds to wait for others who try the same rows. Whoever was refused at once would ask again at
-once, and the processor would be what is scarce."""
+"""Seconds to wait for another attempt at the same rows. Clients that were refused at once would
+retry at once, and use up the processor."""
 
 MAX_WAITING = 500
-"""Greenlets that may wait for others."""
+"""Greenlets that may wait for other attempts."""
 
 log = logging.getLogger(__name__)
 
@@ -30,14 +31,14 @@ class _Attempt:
     """A transaction that may wait for rows."""
 
     overtaken = False
-    """Whether another one of the same rows succeeded meanwhile."""
+    """Whether another attempt at the same rows succeeded meanwhile."""
 
 
 class StuckRows:
-    """Lets one transaction at a time try rows that are stuck; the others wait without a connection.
+    """Lets one transaction at a time try stuck rows; the others wait without a connection.
 
-    Rows are *stuck* from a lock time-out until a transaction of them succeeds. All rows that are
-    stuck may keep `limit` connections together.
+    Rows are *stuck* from a lock time-out until a transaction on them succeeds. Transactions on
+    stuck rows use at most `limit` connections together.
     """
 
     def __init__(self, limit: int) -> None:
@@ -48,7 +49,8 @@ class StuckRows:
         self._ended = Event()
 
     def wait(self, rows: Rows) -> bool:
-        """Wait while others try stuck rows; False when they still do after WAIT_TIMEOUT."""
+        """Wait until these rows may be tried. Returns False after WAIT_TIMEOUT, or at once if too
+        many wait already."""
         deadline = time.monotonic() + WAIT_TIMEOUT
         while self.refuses(rows):
             left = deadline - time.monotonic()
@@ -62,7 +64,7 @@ class StuckRows:
         return True
 
     def refuses(self, rows: Rows) -> bool:
-        """Whether somebody else is trying these rows, or too many others."""
+        """Whether these rows are stuck, and may not be tried now."""
         if rows not in self._stuck:
             return False
         trying = sum(other in self._stuck for other in self._attempts)
@@ -70,14 +72,14 @@ class StuckRows:
 
     @contextmanager
     def attempt(self, rows: Rows) -> Iterator[None]:
-        """Around a transaction: learn from how it ends."""
+        """Wrap a transaction on these rows: how it ends decides whether they are stuck."""
         mine = _Attempt()
         attempts = self._attempts.setdefault(rows, [])
         attempts.append(mine)
         try:
             yield
         except (errors.LockNotAvailable, errors.QueryCanceled):
-            # Where others got through, it was something else that this one waited for.
+            # If another attempt succeeded meanwhile, this one waited for something else.
             if not mine.overtaken:
                 log.warning("rows locked by another program", extra={"rows": rows})
                 self._stuck[rows] = None

@@ -1,7 +1,7 @@
-"""The waiting rooms in Redis: one typed method a script.
+"""The waiting rooms in Redis: a typed method for each script.
 
-Every method may be called by any instance at any moment; each is one atomic step with Redis' own
-clock (lua/waiting_room.lua says what is kept and what is always true of it).
+Any instance may call any method at any time. Each is one atomic step, with Redis' own clock.
+lua/waiting_room.lua documents the keys and their invariants.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from ticket_service.stores.guards import Guards
 from ticket_service.stores.locks import LOCK_TTL_MS
 from ticket_service.stores.redis import LuaScript, Redis
 
-LISTED_MS = 60_000
-"""For so long every instance looks after an event that one of them named."""
+ACTIVE_MS = 60_000
+"""For so long an event stays on the list of active events after an instance last named it."""
 
 PAUSED_MS = 30 * 24 * 3600 * 1000
-"""For so long a pause lasts after an admin last looked; as in lua/waiting_room.lua."""
+"""For so long a pause lasts after an admin's last call; the same as in lua/waiting_room.lua."""
 
 Status = Literal["queued", "active", "not_in_queue"]
 
 
 class Place(NamedTuple):
-    """Where someone stands."""
+    """The place of a user, and the numbers of the waiting room."""
 
     status: Status
     position: int
@@ -35,67 +35,76 @@ class Place(NamedTuple):
     wait: int
     """Estimated, in seconds; 0 unless queued."""
     waiting: int
-    """How many people wait; `inside`: how many are inside."""
+    """People in line."""
     inside: int
+    """People inside."""
     threshold: int
+    """People who may be inside."""
     ends_at: int
     """When the stay ends at the latest, in ms since the epoch by Redis' clock; 0 unless active."""
 
 
 class Gate(NamedTuple):
-    """How someone who wants to buy got on."""
+    """The result of `pass_gate`."""
 
     refused: Place | None
-    """Their place, if they are not inside."""
+    """The user's place, if they are not inside."""
     locked: bool
-    """Whether one of their seats is in other hands; then no lock was taken."""
+    """Whether another owner has a lock on one of the seats; then no lock was taken."""
 
 
-class Round(NamedTuple):
-    """What one round of admissions did."""
+class AdmissionRound(NamedTuple):
+    """What one call of `admit` did, and the numbers of the waiting room after it."""
 
     admitted: int
+    """People admitted."""
     more: bool
-    """There is more to do at once."""
+    """Whether there is more to do at once."""
     waiting: int
+    """People in line."""
     inside: int
+    """People inside."""
     threshold: int
-    tell: bool
-    """The numbers are others than those that were last told, and it is time to tell them."""
+    """People who may be inside."""
+    announce: bool
+    """Whether these numbers changed since they were last announced, and it is time to do so."""
     paused: bool
 
 
 class Overview(NamedTuple):
-    """What an admin sees."""
+    """A waiting room as an admin sees it."""
 
     waiting: int
+    """People in line."""
     inside: int
+    """People inside."""
     threshold: int
+    """People who may be inside."""
     paused: bool
     rate: float
-    """Places that come free a second."""
+    """Places that come free each second."""
     longest_wait: int
     """Seconds that the first in line has waited."""
 
 
 @dataclass(frozen=True, slots=True)
 class QueueRules:
-    """How waiting rooms are run, from the settings."""
+    """The settings of the waiting rooms."""
 
     threshold: int
-    """People inside at once, where no admin set another number."""
+    """People inside at once, unless an admin set another number."""
     ttl_seconds: int
-    """A stay, and a wait, without a sign of life."""
+    """How long a stay, or a place in line, lasts without a sign of life."""
     max_stay_seconds: int
-    """A stay, whatever signs of life there are."""
+    """The longest stay, whatever signs of life there are."""
     no_show_seconds: int
-    """What someone who was admitted has to show up."""
+    """The time in which someone who was admitted must give a sign of life."""
     update_seconds: float
     """The shortest time between two `queue-updated` of one event."""
 
     @classmethod
     def of(cls, settings: Settings) -> QueueRules:
-        """As the settings say."""
+        """The rules of these settings."""
         return cls(
             threshold=settings.queue_threshold,
             ttl_seconds=settings.queue_ttl_seconds,
@@ -109,7 +118,7 @@ class WaitingLines:
     """The waiting rooms of all events. All methods raise RedisUnavailable."""
 
     def __init__(self, redis: Redis, rules: QueueRules, guards: Guards | None = None) -> None:
-        """`guards`: what the instance knows, from here and elsewhere."""
+        """`guards`: the instance's memory, shared with its other WaitingLines."""
         self._redis = redis
         self._rules = rules
         self._guards = guards or Guards()
@@ -125,30 +134,31 @@ class WaitingLines:
         self._list = LuaScript("waiting_lines")
 
     def enter(self, event_id: str, user_id: str) -> Place:
-        """Let the user in or put them at the end of the line; whoever has a place keeps it."""
+        """Let the user in or put them at the end of the line; they keep a place that they have."""
         answer = self._run(self._enter, event_id, user_id, self._known_paused(event_id))
         return self._place(event_id, answer)
 
     def show(self, event_id: str, user_id: str) -> Place:
-        """Take a sign of life of the user, and see where they stand."""
+        """Take a sign of life of the user, and return their place."""
         return self._place(event_id, self._run(self._show, event_id, user_id))
 
     def keep(self, event_id: str, user_ids: Collection[str]) -> list[str]:
-        """Take a sign of life of many users, a thousand at most; those of them who are inside."""
+        """Take a sign of life of many users, a thousand at most. Returns those who are inside."""
         inside: list[str] = self._run(self._keep, event_id, *user_ids)
         return inside
 
     def leave(self, event_id: str, user_id: str) -> None:
-        """Give the user's place up."""
+        """Give up the user's place."""
         self._run(self._leave, event_id, user_id)
 
     def end(self, event_id: str, user_ids: Collection[str]) -> None:
-        """End the stays of many users, a thousand at most; those who wait go on waiting."""
+        """End the stays of many users, a thousand at most. Users in line are not affected."""
         self._run(self._end, event_id, *user_ids)
 
-    def admit(self, event_id: str) -> Round:
-        """Let the next ones in and tell all instances, on the channel ADMITTED, who they are."""
-        admitted, more, waiting, inside, threshold, tell, paused = self._run(
+    def admit(self, event_id: str) -> AdmissionRound:
+        """Admit the next users in line, a batch at most, and publish their ids on the channel
+        ADMITTED."""
+        admitted, more, waiting, inside, threshold, announce, paused = self._run(
             self._admit,
             event_id,
             min(self._rules.no_show_seconds, self._rules.ttl_seconds) * 1000,
@@ -157,16 +167,18 @@ class WaitingLines:
             int(self._rules.update_seconds * 1000),
             self._known_paused(event_id),
         )
-        self._guards.heard(event_id, paused=bool(paused), waiting=waiting)
-        return Round(admitted, bool(more), waiting, inside, threshold, bool(tell), bool(paused))
+        self._guards.record(event_id, paused=bool(paused), waiting=waiting)
+        return AdmissionRound(
+            admitted, bool(more), waiting, inside, threshold, bool(announce), bool(paused)
+        )
 
     def control(
         self, event_id: str, threshold: int | None = None, paused: bool | None = None
     ) -> Overview:
-        """Change what is given, and see how the waiting room is.
+        """Set the threshold or the pause, unless they are None, and return the overview.
 
-        A paused event is put on the list of those that all instances look after, where it stays as
-        long as the pause may last: so each of them knows within a round.
+        A paused event is put on the list of active events for as long as the pause may last, so
+        that every instance knows of the pause within a round of admissions.
         """
         waiting, inside, now_threshold, now_paused, rate, longest_wait = self._run(
             self._control,
@@ -174,11 +186,11 @@ class WaitingLines:
             "" if threshold is None else threshold,
             "" if paused is None else int(paused),
         )
-        self._guards.heard(event_id, paused=bool(now_paused), waiting=waiting)
+        self._guards.record(event_id, paused=bool(now_paused), waiting=waiting)
         if now_paused:
             until = int(time.time() * 1000) + PAUSED_MS
             self._redis.command("ZADD", keys.WAITING_LINES, until, event_id)
-        elif paused is False:  # whoever waits there has it named again in the next round
+        elif paused is False:  # a line puts it back in the next round
             self._redis.command("ZREM", keys.WAITING_LINES, event_id)
         return Overview(waiting, inside, now_threshold, bool(now_paused), float(rate), longest_wait)
 
@@ -187,9 +199,10 @@ class WaitingLines:
         self._run(self._clear, event_id)
 
     def pass_gate(self, event_id: str, user_id: str, seat_ids: list[str], owner: str) -> Gate:
-        """See that the user is inside, or let them in; lock their seats for `owner`, all or none.
+        """Check that the user is inside, or let them in if there is room, and lock their seats for
+        `owner`, all or none.
 
-        With RedisFailed the locks may have been taken, or yet be: then free them.
+        After RedisFailed the locks may have been taken, or may still be: free them.
         """
         locks = [keys.seat_lock(event_id, seat_id) for seat_id in seat_ids]
         known = self._known_paused(event_id)
@@ -200,19 +213,20 @@ class WaitingLines:
             return Gate(self._place(event_id, answer), locked=False)
         return Gate(None, locked=answer[1] > 0)
 
-    def listed(self, event_ids: Collection[str]) -> set[str]:
-        """Name events that want looking after; all that any instance named of late."""
-        times = LISTED_MS, LISTED_MS + PAUSED_MS
+    def list_active(self, event_ids: Collection[str]) -> set[str]:
+        """Name events that have a line or are paused, and return those that any instance named
+        within ACTIVE_MS."""
+        times = ACTIVE_MS, ACTIVE_MS + PAUSED_MS
         return set(self._redis.run(self._list, [keys.WAITING_LINES], *times, *event_ids))
 
     @property
     def away(self) -> bool:
-        """Whether there are no waiting rooms, and not only for a moment."""
+        """Whether Redis, and with it every waiting room, is away."""
         return self._redis.state.away
 
     def may_bypass(self, event_id: str) -> bool:
-        """Whether there is no waiting room in front of this event, as far as is known: Redis is
-        away, and the event was neither paused nor had a line when it was last heard of."""
+        """Whether people may buy without a waiting room: Redis is away, and the event is not
+        guarded (stores/guards.py)."""
         return self.away and not self._guards.guarded(event_id)
 
     def _place(self, event_id: str, answer: list[Any]) -> Place:
