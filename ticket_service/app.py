@@ -1,4 +1,4 @@
-"""Wires everything; holds no rule."""
+"""The application factory."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ from ticket_service.wiring import Instance
 
 
 def create_app(settings: Settings) -> Flask:
-    """The application, on a database that stores/schema.py has checked; connects to nothing yet."""
+    """Make the application. It connects to nothing yet; stores/schema.py must have checked the
+    database."""
     app = Flask(__name__, static_folder=None)
     init_requests(app)
     init_errors(app)

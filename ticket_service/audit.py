@@ -1,7 +1,7 @@
 """The audit on the command line: `python -m ticket_service.audit`.
 
-Prints every fault in the books of the database that the environment names; the exit status is 1 if
-there is one.
+Prints every fault in the database that the environment names. The exit status is 1 if there is
+one, else 0.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from ticket_service.stores.postgres import Postgres
 
 
 def main() -> None:
-    """Look, print, and end with the exit status."""
+    """Run the audit, print the faults, and exit."""
     settings = Settings.from_environment()
     database = Database(settings.database_url, settings.db_schema)
     faults = Audit(Postgres(database, "audit", 1, AUDIT_TIMEOUT_MS)).faults()

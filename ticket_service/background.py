@@ -13,7 +13,7 @@ from ticket_service.sockets.server import Sockets
 
 
 class Background:
-    """What an instance does by itself, and its end."""
+    """Runs the loops of an instance, and stops it."""
 
     def __init__(
         self,
@@ -24,7 +24,8 @@ class Background:
         *,
         drain_seconds: float,
     ) -> None:
-        """`bus`: runs until the process ends; `loops`: until the worker is told to stop."""
+        """`bus`: loops that run until the process ends. `loops`: those that run until the worker
+        is told to stop."""
         self._bus = bus
         self._loops = loops
         self._sockets = sockets
@@ -34,18 +35,18 @@ class Background:
 
     def start(self) -> None:
         """Start the loops, in the worker."""
-        for loop in self._bus:  # requests in flight have things to tell after the other loops end
+        for loop in self._bus:  # requests in flight still announce changes during a stop
             gevent.spawn(loop.run)
         self._greenlets = [gevent.spawn(loop.run) for loop in self._loops]
         self._health.loops = [*self._bus, *self._loops]
 
     def drain(self) -> None:
-        """Fail readiness, and wait until the load balancer has noticed."""
+        """Fail readiness, and wait DRAIN_SECONDS for the load balancer to notice."""
         self._health.stopping = True
         gevent.sleep(self._drain_seconds)
 
     def stop(self) -> None:
-        """Close the sockets, end the loops, and let no socket keep the process from its end."""
+        """Close the sockets and end the loops. Then close new sockets until the process ends."""
         self._sockets.close()
         gevent.killall(self._greenlets)
         self._sockets.close_latecomers()

@@ -1,4 +1,4 @@
-"""The settings, read from the environment once and checked at start."""
+"""The settings, read from the environment and checked once, at start."""
 
 from __future__ import annotations
 
@@ -14,21 +14,22 @@ DEFAULT_PORT = 3002
 PORTS = Range(min=1, max=65_535)
 
 THRESHOLDS = Range(min=1, max=10_000_000)
-"""People inside a waiting room at once; to let nobody in, it is paused."""
+"""People inside a waiting room at once. To let nobody in, pause it."""
 
-# HS256 wants a key at least as long as its hash (RFC 7518, section 3.2).
 MIN_SECRET_BYTES = 32
+"""HS256 wants a key at least as long as its hash (RFC 7518, section 3.2)."""
 
 MIN_SERVICE_TOKEN = 32
+"""Characters of INTERNAL_API_TOKEN in production."""
 
 
 class ConfigError(Exception):
-    """The environment does not make a usable configuration; the message says which name and why."""
+    """A setting is missing or bad. The message names it and says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What an instance needs to know. `.env.example` documents each name in the environment."""
+    """The settings of an instance. `.env.example` documents them."""
 
     production: bool
     port: int
@@ -111,7 +112,7 @@ def _whole(env: Env, name: str, default: int, least: int, most: int) -> int:
 def _frontend_urls(env: Env) -> tuple[str, ...]:
     given = (url.strip().rstrip("/") for url in env.list("FRONTEND_URL", ["http://localhost:3000"]))
     urls = tuple(url for url in given if url)
-    if not urls:  # which the Socket.IO server would take for: any
+    if not urls:  # the Socket.IO server would allow any origin
         raise ConfigError("FRONTEND_URL is empty: name the origins that browsers may call from")
     return urls
 

@@ -1,4 +1,4 @@
-"""Everything a request can be refused for. These know no HTTP: http/errors.py answers them.
+"""The errors with which requests and messages are refused. http/errors.py maps them to HTTP.
 
 `code` is what programs read (docs/contract.md, "Errors"); the sentence for people is found in
 messages.py under `message`, which is the code unless a refusal has a sentence of its own.
@@ -10,21 +10,24 @@ from typing import Any, ClassVar
 
 
 class ServiceError(Exception):
-    """A refusal. `details` goes to the client as it is; `values` fill the sentence."""
+    """The base of all refusals."""
 
     code: ClassVar[str]
+    """For programs."""
     message: ClassVar[str | None] = None
+    """The key of the sentence in messages.py, if it is not the code."""
     retry_after: ClassVar[int | None] = None
-    """Whole seconds after which trying again makes sense; None where it does not."""
+    """Whole seconds after which a retry makes sense; None if it does not."""
 
     def __init__(self, details: dict[str, Any] | None = None, **values: object) -> None:
+        """`details`: sent to the client unchanged. `values`: put into the sentence."""
         super().__init__(self.code)
         self.details = details
         self.values = values
 
 
 class InvalidInput(ServiceError):
-    """The request can never succeed as it is; `details` maps each bad field to its faults."""
+    """The request is malformed. `details` maps each bad field to its faults."""
 
     code = "VALIDATION_ERROR"
 
@@ -34,7 +37,7 @@ class AmountTooLarge(InvalidInput):
 
 
 class IdempotencyKeyReused(ServiceError):
-    """The buyer used this Idempotency-Key before, for another reservation."""
+    """The buyer used this Idempotency-Key for another reservation before."""
 
     code = "VALIDATION_ERROR"
     message = "IDEMPOTENCY_KEY_REUSED"
@@ -77,7 +80,7 @@ class TicketTypeNotFound(ServiceError):
 
 
 class ReservationNotFound(ServiceError):
-    """No such reservation, or not this buyer's: which of the two is nobody's business."""
+    """There is no such reservation, or it is another buyer's. The answer does not say which."""
 
     code = "RESERVATION_NOT_FOUND"
 
@@ -93,7 +96,7 @@ class SaleNotOpen(ServiceError):
 
 
 class SeatLocked(ServiceError):
-    """Another request is taking one of the seats at this moment; it may yet fail."""
+    """Another request is taking one of the seats now, and may still fail."""
 
     code = "SEAT_LOCKED"
     retry_after = 1
@@ -108,40 +111,40 @@ class TicketsSoldOut(ServiceError):
 
 
 class LimitExceeded(ServiceError):
-    """More live tickets and seats of one event than one buyer may have."""
+    """The buyer would have too many live tickets and seats of one event."""
 
     code = "LIMIT_EXCEEDED"
 
 
 class QueueRequired(ServiceError):
-    """The buyer is not inside the waiting room; `details` say where they stand."""
+    """The buyer is not inside the waiting room. `details` have their place."""
 
     code = "QUEUE_REQUIRED"
 
 
 class RateLimited(ServiceError):
-    """A person who sends too much."""
+    """The person sends too many messages."""
 
     code = "RATE_LIMITED"
     retry_after = 1
 
 
 class TooManyRooms(ServiceError):
-    """A socket that wants to hear of more events than a person can follow."""
+    """The socket is in as many rooms as it may be."""
 
     code = "LIMIT_EXCEEDED"
     message = "TOO_MANY_ROOMS"
 
 
 class TooManySockets(ServiceError):
-    """A socket of a person who has as many as they may have."""
+    """The person has as many sockets as they may have."""
 
     code = "LIMIT_EXCEEDED"
     message = "TOO_MANY_SOCKETS"
 
 
 class NotInRoom(InvalidInput):
-    """Only those who choose seats of an event may say what they choose."""
+    """The socket is not in the event's seats room, so it may not send choices."""
 
     message = "NOT_IN_ROOM"
 
@@ -151,7 +154,7 @@ class ReservationExpired(ServiceError):
 
 
 class RefundDue(ReservationExpired):
-    """A payment for what is someone else's by now; `details` say what to give back."""
+    """The payment came too late, and must be refunded. `details` say how much."""
 
 
 class PaymentReused(InvalidInput):
@@ -171,20 +174,23 @@ class CancellationClosed(ServiceError):
 
 
 class ServiceUnavailable(ServiceError):
-    """A dependency is gone or slow, or all its connections are busy. Nothing was changed, or —
-    where the connection broke during the commit — it is not known; an Idempotency-Key tells."""
+    """A dependency is gone or slow, or all its connections are busy.
+
+    Nothing was changed, unless the connection broke during the commit: then it is not known, and
+    a retry with an Idempotency-Key finds out.
+    """
 
     code = "SERVICE_UNAVAILABLE"
     retry_after = 1
 
 
 class QueueUnavailable(ServiceUnavailable):
-    """There is no waiting room without Redis, which did not answer just now."""
+    """Redis did not answer, so there is no waiting room."""
 
     code = "QUEUE_UNAVAILABLE"
 
 
 class QueueAway(QueueUnavailable):
-    """Redis has been away for a while."""
+    """Redis is away, so there is no waiting room for a while."""
 
     retry_after = 5

@@ -1,4 +1,5 @@
-"""What Prometheus reads at /metrics. One process is one instance, so the usual registry does."""
+"""The Prometheus metrics of an instance, shown at /metrics. An instance is one process, so the
+default registry is enough."""
 
 from __future__ import annotations
 
