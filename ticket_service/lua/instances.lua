@@ -1,11 +1,11 @@
--- Say that an instance lives, and find out which do.
+-- Report that an instance is alive, and list those that are.
 --
 -- KEYS[1]  instances  sorted set: instance → when it last called (ms)
 -- ARGV[1]  the calling instance
--- ARGV[2]  time after which an instance that did not call is taken for dead, ms
--- Returns  the instances that live
+-- ARGV[2]  time after which an instance that did not call counts as dead, ms
+-- Returns  the instances that are alive
 --
--- Atomic so that who calls now is in every answer from now on.
+-- Atomic so that every later answer has the caller.
 
 local INSTANCES, dead_after = KEYS[1], tonumber(ARGV[2])
 

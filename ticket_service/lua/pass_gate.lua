@@ -1,18 +1,18 @@
--- On the way to buying: check that the buyer is inside, or let them in, and take their seat locks.
+-- Before a purchase: check that the buyer is inside, or let them in, and take their seat locks.
 --
 -- KEYS[1..5], ARGV[1..3]  see waiting_room.lua
 -- KEYS[6..]  one lock for each seat, of the same event
 -- ARGV[4]  user
--- ARGV[5]  owner token of the locks
+-- ARGV[5]  owner of the locks
 -- ARGV[6]  time to live of the locks, ms
 -- ARGV[7]  '1' when the caller knows that the event is paused
--- Returns  {'inside', 0} when they are inside and the owner has every lock;
---          {'inside', position in KEYS of a lock that is someone else's}: then no lock was taken;
+-- Returns  {'inside', 0} if they are inside and the owner has every lock;
+--          {'inside', position in KEYS of a lock of another owner}: then no lock was taken;
 --          else their place in the waiting room, see place()
 --
 -- Atomic because the last free place inside must not be given away twice, and because two requests
--- with overlapping seats must not each end up with a half. A lock that the same owner has already
--- is theirs: the repeat of a request goes through to the database.
+-- with overlapping seats must not each get half of them. Locks that the owner has already count as
+-- taken: so the repeat of a request reaches the database.
 
 local FIRST_LOCK = 6
 

@@ -1,17 +1,17 @@
--- Say how many sockets a person has on an instance, unless that makes too many.
+-- Report how many sockets a person has on an instance, unless that makes too many.
 --
--- KEYS[1]  sockets  hash: instance → how many sockets of the person it has, and when it said so (ms)
+-- KEYS[1]  sockets  hash: instance → how many sockets of the person it has, and when it reported (ms)
 -- ARGV[1]  the calling instance
 -- ARGV[2]  how many it has now
 -- ARGV[3]  how many the person may have over all instances
--- ARGV[4]  time after which an instance that did not call is taken for dead, ms
+-- ARGV[4]  time after which an instance that did not report counts as dead, ms
 -- ARGV[5]  time to live, s
--- ARGV[6..]  the instances that live, see instances.lua; the sockets of others are gone, unless they
---            said so just now: they may have started a moment ago
--- Returns  1, or 0 when there are more than before and too many: then nothing changed
+-- ARGV[6..]  the instances that are alive, see instances.lua. Sockets of others do not count, unless
+--            they reported within ARGV[4]: they may just have started
+-- Returns  1, or 0 if there are more than before and too many: then nothing changed
 --
--- Atomic because a person may connect to several instances at once. A number, not one more or one
--- less: so what was not said is made up for by whatever is said next.
+-- Atomic because a person may connect to several instances at once. The report is a count, not a
+-- change of it, so the next report makes up for a lost one.
 
 local SOCKETS, me, here = KEYS[1], ARGV[1], tonumber(ARGV[2])
 
@@ -27,10 +27,10 @@ local before, elsewhere = 0, 0
 local counts = redis.call('HGETALL', SOCKETS)
 for position = 1, #counts, 2 do
     local instance = counts[position]
-    local count, said_at = string.match(counts[position + 1], '(%d+) (%d+)')
+    local count, reported_at = string.match(counts[position + 1], '(%d+) (%d+)')
     if instance == me then
         before = tonumber(count)
-    elseif alive[instance] or now - said_at < tonumber(ARGV[4]) then
+    elseif alive[instance] or now - reported_at < tonumber(ARGV[4]) then
         elsewhere = elsewhere + count
     else
         redis.call('HDEL', SOCKETS, instance)

@@ -1,19 +1,19 @@
--- Say who came to look at an event and who went, and count those who are there.
+-- Report who joined an event on an instance and who left, and count the people on all instances.
 --
 -- KEYS[1]  people     hash: user → on how many instances they are
 -- KEYS[2]  instances  sorted set: instance → when it last called (ms)
--- KEYS[3]  told       hash: the count that was last told, and when
--- KEYS[4]  at:        what the names of the sets of users at one instance begin with; all of one
---                     event (same hash tag)
+-- KEYS[3]  told       hash: the count that was last announced, when, and whether one is due
+-- KEYS[4]  at:        prefix of the sets of users on one instance
+--                     (all keys are of one event: same hash tag)
 -- ARGV[1]  the calling instance
--- ARGV[2]  time after which an instance that did not call is taken for dead, ms
--- ARGV[3]  shortest time between two tellings, ms
--- ARGV[4]  '1' when the arrivals are all who are there
--- ARGV[5]  '1' when someone joined who waits to be told, even if they count already
--- ARGV[6]  how many arrivals there are
--- ARGV[7..]  users who arrived, then users who went
--- Returns  {people, 1 if the count is to be told}, or {-1, 0} when this instance was taken for dead,
---          or Redis forgot it: it must say again who is there.
+-- ARGV[2]  time after which an instance that did not call counts as dead, ms
+-- ARGV[3]  shortest time between two announcements, ms
+-- ARGV[4]  '1' if the users who joined are all who are there
+-- ARGV[5]  '1' to announce the count even if it did not change, since a socket joined
+-- ARGV[6]  how many users joined
+-- ARGV[7..]  users who joined, then users who left
+-- Returns  {people, 1 if the count is to be announced}, or {-1, 0} if this instance counted as dead
+--          or Redis lost its report: then it must report everyone
 --
 -- Atomic because a user who changes instances must be counted once, and a dead instance's users
 -- taken off once.
@@ -24,7 +24,7 @@ local me, dead_after = ARGV[1], tonumber(ARGV[2])
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 
-local function went(instance_set, user)
+local function remove(instance_set, user)
     if redis.call('SREM', instance_set, user) == 1 and redis.call('HINCRBY', PEOPLE, user, -1) <= 0 then
         redis.call('HDEL', PEOPLE, user)
     end
@@ -32,7 +32,7 @@ end
 
 for _, instance in ipairs(redis.call('ZRANGEBYSCORE', INSTANCES, '-inf', now - dead_after)) do
     for _, user in ipairs(redis.call('SMEMBERS', AT .. instance)) do
-        went(AT .. instance, user)
+        remove(AT .. instance, user)
     end
     redis.call('ZREM', INSTANCES, instance)
 end
@@ -41,11 +41,11 @@ if ARGV[4] ~= '1' and not redis.call('ZSCORE', INSTANCES, me) then
     return {-1, 0}
 end
 
-local arrivals = tonumber(ARGV[6])
+local joined = tonumber(ARGV[6])
 for position = 7, #ARGV do
     local user = ARGV[position]
-    if position - 6 > arrivals then
-        went(AT .. me, user)
+    if position - 6 > joined then
+        remove(AT .. me, user)
     elseif redis.call('SADD', AT .. me, user) == 1 then
         redis.call('HINCRBY', PEOPLE, user, 1)
     end
@@ -59,8 +59,8 @@ end
 local people = redis.call('HLEN', PEOPLE)
 local told = redis.call('HMGET', TOLD, 'people', 'at', 'due')
 local due = ARGV[5] == '1' or told[3] == '1' or tonumber(told[1] or 0) ~= people
-local tell = due and now - tonumber(told[2] or 0) >= tonumber(ARGV[3])
-if tell then
+local announce = due and now - tonumber(told[2] or 0) >= tonumber(ARGV[3])
+if announce then
     redis.call('HSET', TOLD, 'people', people, 'at', now, 'due', 0)
 elseif due then
     redis.call('HSET', TOLD, 'due', 1)
@@ -68,4 +68,4 @@ end
 for _, key in ipairs({PEOPLE, INSTANCES, TOLD, AT .. me}) do
     redis.call('PEXPIRE', key, 3 * dead_after)
 end
-return {people, tell and 1 or 0}
+return {people, announce and 1 or 0}

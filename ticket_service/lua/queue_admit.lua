@@ -1,16 +1,16 @@
--- Let the next in line in, as many as there is room for, and tell all instances who they are.
+-- Admit the next people in line, as many as there is room for, and publish who they are.
 --
 -- KEYS, ARGV[1..3]  see waiting_room.lua
--- ARGV[4]  time in which those admitted must show up, ms
--- ARGV[5]  channel for those admitted
+-- ARGV[4]  time in which those admitted must give a sign of life, ms
+-- ARGV[5]  channel to publish them on
 -- ARGV[6]  event
--- ARGV[7]  shortest time between two tellings of the watchers, ms
--- ARGV[8]  '1' when the caller knows that the event is paused
+-- ARGV[7]  shortest time between two announcements of the numbers, ms
+-- ARGV[8]  '1' if the caller knows that the event is paused
 -- Returns  {people admitted, 1 if there is more to do at once, people waiting, people inside,
---          threshold, 1 if these numbers are to be told to the watchers, 1 if paused}
+--          threshold, 1 if these numbers are to be announced, 1 if paused}
 --
--- Atomic because every instance runs it, at any moment, and each person is to be admitted once and
--- told once: an instance that dies right after the call takes nobody's news along.
+-- Atomic because every instance runs it, and each person must be admitted once. Publishing is part
+-- of it, so that an instance that dies right after the call leaves nobody untold.
 
 restore_pause(ARGV[8])
 local more = sweep()
@@ -27,8 +27,8 @@ if line > 0 and not paused then
     redis.call('HSET', PACE, 'at', now, 'freed', freed, 'busy', busy)
     redis.call('PEXPIRE', PACE, TTL_MS)
 
-    -- While silent people are left, the next in line may be one of them: they are swept first.
-    -- Whoever is let in has not given a sign of life: they must, before the time to show up is over.
+    -- While people who are silent are left, the next in line may be one of them: sweep them first.
+    -- Being admitted is no sign of life. So the last sign is dated back, to expire after ARGV[4].
     local room = more and 0 or math.min(threshold - inside, line, BATCH)
     if room > 0 then
         local users, signs, stays = {}, {}, {}
@@ -55,9 +55,9 @@ end
 
 local told = redis.call('HMGET', PACE, 'told', 'told_at')
 local numbers = table.concat({line, inside, threshold}, ' ')
-local tell = told[1] ~= numbers and now - tonumber(told[2] or 0) >= tonumber(ARGV[7])
-if tell then
+local announce = told[1] ~= numbers and now - tonumber(told[2] or 0) >= tonumber(ARGV[7])
+if announce then
     redis.call('HSET', PACE, 'told', numbers, 'told_at', now)
     redis.call('PEXPIRE', PACE, TTL_MS)
 end
-return {admitted, more and 1 or 0, line, inside, threshold, tell and 1 or 0, paused and 1 or 0}
+return {admitted, more and 1 or 0, line, inside, threshold, announce and 1 or 0, paused and 1 or 0}

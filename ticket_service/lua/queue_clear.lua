@@ -1,8 +1,8 @@
--- Send everyone away, from the line and from inside. What an admin decided stays.
+-- Send everyone away, from the line and from inside. The threshold and a pause stay.
 --
 -- KEYS, ARGV[1..3]  see waiting_room.lua
 -- Returns  nothing
 --
--- Atomic because nobody may be admitted in the middle.
+-- Atomic because nobody may be admitted half-way.
 
 redis.call('UNLINK', WAITING, SEEN, INSIDE, PACE)

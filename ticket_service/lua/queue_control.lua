@@ -1,16 +1,16 @@
--- Look at a waiting room as an admin does, and change how it is run.
+-- Read a waiting room's numbers for an admin, and set its threshold or its pause.
 --
 -- KEYS, ARGV[1..3]  see waiting_room.lua
 -- ARGV[4]  new threshold, or '' to leave it
--- ARGV[5]  '1' to pause, '0' to go on, '' to leave it
+-- ARGV[5]  '1' to pause, '0' to end a pause, '' to leave it
 -- Returns  {people waiting, people inside, threshold, 1 if paused, places that come free a second
 --          (text), seconds that the first in line has waited}
 --
--- Atomic because the answer is to show what the change made of it.
+-- Atomic because the answer must show the effect of the change.
 
 sweep()
 if ARGV[4] ~= '' then
-    -- So many times as many places come free so many times as fast.
+    -- The pace is proportional to the threshold, so scale what was measured.
     local measured = redis.call('HMGET', PACE, 'freed', 'earlier_freed')
     for position, field in ipairs({'freed', 'earlier_freed'}) do
         if measured[position] then
@@ -23,7 +23,7 @@ end
 if ARGV[5] ~= '' then
     paused = ARGV[5] == '1'
     redis.call('HSET', CONTROL, 'paused', ARGV[5])
-    redis.call('HDEL', PACE, 'at') -- a pause is no time in which nobody left
+    redis.call('HDEL', PACE, 'at') -- a pause does not count as time without free places
 end
 redis.call('PEXPIRE', CONTROL, CONTROL_TTL_MS)
 local first = redis.call('ZRANGE', WAITING, 0, 0, 'WITHSCORES')[2]

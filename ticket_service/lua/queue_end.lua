@@ -1,10 +1,10 @@
--- End the stays of people inside: they paid, or their holds ran out. Whoever waits goes on waiting.
+-- End the stays of people inside, who paid or whose holds expired. People in line are not affected.
 --
 -- KEYS, ARGV[1..3]  see waiting_room.lua
--- ARGV[4..]  users, a batch at most
+-- ARGV[4..]  users, BATCH at most
 -- Returns    nothing
 --
--- Atomic because the places that come free count for the pace.
+-- Atomic because the freed places must be counted for the pace.
 
 sweep()
 local users = {}

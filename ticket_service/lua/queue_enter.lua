@@ -1,12 +1,12 @@
--- Come in, or take a place at the end of the line; whoever has a place keeps it.
+-- Let a user in, or put them at the end of the line. They keep a place that they have.
 --
 -- KEYS, ARGV[1..3]  see waiting_room.lua
 -- ARGV[4]  user
--- ARGV[5]  '1' when the caller knows that the event is paused
+-- ARGV[5]  '1' if the caller knows that the event is paused
 -- Returns  their place: see place()
 --
--- Atomic because two people on two instances must not both see the last free place inside, and
--- because nobody may slip in between the look at the line and the step past it.
+-- Atomic because two people must not both get the last free place inside, and nobody may enter the
+-- line between the check that it is empty and the step inside.
 
 local user = ARGV[4]
 restore_pause(ARGV[5])

@@ -1,10 +1,10 @@
--- A sign of life of many people at once: those whose sockets are open.
+-- Take a sign of life of many users at once: those whose sockets are open.
 --
 -- KEYS, ARGV[1..3]  see waiting_room.lua
 -- ARGV[4..]  users
 -- Returns    those of them who are inside
 --
--- Atomic because a lease that has run out must not be renewed.
+-- Atomic because a place that has expired must not be renewed.
 
 sweep()
 local inside = {}

@@ -1,13 +1,13 @@
--- Free the locks that the owner still has and, after a sale, tell the caches.
+-- Free the locks that the owner still has and, after a change, set a new version for the caches.
 --
 -- KEYS[1]    the event's version
 -- KEYS[2..]  the locks, all of the same event (same hash tag)
--- ARGV[1]    owner token
--- ARGV[2]    the new version, or '' when nothing was changed
--- ARGV[3]    time to live of the version, seconds
--- Returns    how many locks were freed.
+-- ARGV[1]    owner of the locks
+-- ARGV[2]    the new version, or '' if nothing was changed
+-- ARGV[3]    time to live of the version, s
+-- Returns    how many locks were freed
 --
--- Atomic because a lock that expired may be someone else's between the look and the delete.
+-- Atomic because a lock may expire, and be taken by another owner, between check and delete.
 
 if ARGV[2] ~= '' then
     redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3])

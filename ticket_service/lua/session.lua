@@ -1,19 +1,19 @@
--- Change and read where a person was last, and count the messages that they send.
+-- Change and read a person's session, and count a message of theirs.
 --
 -- KEYS[1]  rooms     sorted set: the rooms, by when they were joined (ms)
--- KEYS[2]  choice    the seats that were chosen, as JSON; only ids that were checked
--- KEYS[3]  messages  until when the messages that were sent take up the person's limit (ms)
--- KEYS[4]  sockets   see person_sockets.lua; only kept
+-- KEYS[2]  choice    the ids of the chosen seats, as JSON
+-- KEYS[3]  messages  when the message limit is whole again (ms)
+-- KEYS[4]  sockets   see person_sockets.lua; only its time to live is extended
 -- ARGV[1]  time to live, s
 -- ARGV[2]  how many rooms are kept at most
--- ARGV[3]  the seats chosen now, as JSON, or '' to leave them
+-- ARGV[3]  the ids of the seats chosen now, as JSON, or '' to leave them
 -- ARGV[4]  a room that was left, or ''
--- ARGV[5]  '1' when the rooms were joined now, '0' when they keep their order
--- ARGV[6]  how many messages a person may send at once; '0' when this is none
--- ARGV[7]  for how long each takes up the limit, ms
+-- ARGV[5]  '1' if the rooms were joined now, '0' to keep the order of known ones
+-- ARGV[6]  how many messages a person may send at once; '0' to count none
+-- ARGV[7]  time in which one more message is allowed, ms
 -- ARGV[8..]  rooms that were joined
 -- Returns  {1, the chosen seats as JSON or false, the rooms, the oldest first}, or {0, false, {}}
---          when the message is one too many: then nothing changed
+--          if the message is one too many: then nothing changed
 --
 -- Atomic because a person may have several sockets, on several instances.
 

@@ -1,13 +1,13 @@
--- Keep the list of events whose waiting room wants looking after, for all instances.
+-- Add to and read the list of active events, which have a line or are paused, for all instances.
 --
--- KEYS[1]  sorted set: events, by when an instance last named them (ms); those that are paused by
---          when the pause ends at the latest
+-- KEYS[1]  sorted set: events, by when an instance last named them (ms); paused ones, by when the
+--          pause ends at the latest
 -- ARGV[1]  time after which an event that nobody names is dropped, ms
 -- ARGV[2]  the longest time that an event can be listed, ms
 -- ARGV[3..]  events that this instance names
 -- Returns  all events of the list
 --
--- Atomic because its time must be Redis' own.
+-- A script because it needs Redis' clock.
 
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)

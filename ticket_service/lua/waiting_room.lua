@@ -1,44 +1,44 @@
--- What the scripts of the waiting room have in common; it is put in front of each.
+-- The shared part of the waiting room's scripts. It is put in front of each (LuaScript).
 --
--- KEYS[1]  waiting   sorted set: who waits, by ticket number
--- KEYS[2]  seen      sorted set: who waits or is inside, by their last sign of life (ms)
--- KEYS[3]  inside    sorted set: who is inside, by when their stay ends at the latest (ms)
--- KEYS[4]  pace      hash: how fast places come free, and what the watchers were last told
--- KEYS[5]  control   hash: what an admin decided (threshold, paused)
--- ARGV[1]  threshold that holds where no admin set another
--- ARGV[2]  how long a stay, or a wait, lasts without a sign of life, ms
+-- KEYS[1]  waiting   sorted set: users in line, by ticket number
+-- KEYS[2]  seen      sorted set: users in line or inside, by their last sign of life (ms)
+-- KEYS[3]  inside    sorted set: users inside, by when their stay ends at the latest (ms)
+-- KEYS[4]  pace      hash: how fast places come free, and the numbers that were last announced
+-- KEYS[5]  control   hash: what an admin set (threshold, paused)
+-- ARGV[1]  threshold, unless an admin set another
+-- ARGV[2]  how long a place, inside or in the line, lasts without a sign of life, ms
 -- ARGV[3]  longest stay, whatever signs of life there are, ms
 --
--- All keys are of one event (same hash tag). Nobody is ever in `waiting` and `inside` at once, and
--- whoever is in one of them is in `seen`, nobody else. A ticket number is the moment of entering in microseconds,
--- or one more than the last one's, if that is more: so it also tells how long someone has waited.
+-- All keys are of one event (same hash tag). Nobody is in `waiting` and `inside` at once, and `seen`
+-- has exactly the users of both. A ticket number is the time of entering in microseconds, or one
+-- more than the last one in line if that is more. So it also shows how long someone has waited.
 
 local WAITING, SEEN, INSIDE, PACE, CONTROL = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 
-local BATCH = 1000 -- people that one call moves at most, so that no other call waits long
-local WINDOW_FREED, WINDOW_MS = 100, 30000 -- the pace is measured over at least so much
-local FAR_MS = 5000 -- without a look for so long, the time is not known to have been measured
-local ENOUGH_FREED = 20 -- places that must have come free before there is a pace
+local BATCH = 1000 -- users that one call moves at most, so that no other call waits long
+local WINDOW_FREED, WINDOW_MS = 100, 30000 -- the pace is measured over at least so many places and ms
+local MAX_GAP_MS = 5000 -- a longer gap between two rounds of admissions is not counted as measured time
+local MIN_FREED = 20 -- places that must have come free before the measured pace is used
 
-local CONTROL_TTL_MS = 30 * 24 * 3600 * 1000 -- of what an admin decided, after one last looked
+local CONTROL_TTL_MS = 30 * 24 * 3600 * 1000 -- of the control key, from an admin's last call
 
-local TTL_MS = 2 * ARGV[2] + 60000 -- longer than anyone can stay without a sign of life
+local TTL_MS = 2 * ARGV[2] + 60000 -- longer than a place lasts without a sign of life
 
 local clock = redis.call('TIME')
 local now_us = clock[1] * 1000000 + clock[2]
 local now = math.floor(now_us / 1000)
 local silence, longest = tonumber(ARGV[2]), tonumber(ARGV[3])
 
--- The end of a stay that begins now. Versions before the longest stay wrote whole milliseconds to
--- `inside`: when a stay would end without a sign of life. The half tells their ends from ours.
+-- The end of a stay that begins now. Releases without a longest stay wrote whole milliseconds to
+-- `inside`: the end without a further sign of life. The half distinguishes our ends from those.
 local latest = now + longest + 0.5
 
 local decided = redis.call('HMGET', CONTROL, 'threshold', 'paused')
 local threshold = tonumber(decided[1] or ARGV[1])
 local paused = decided[2] == '1'
 
--- Put a pause back that Redis lost with its memory, for a caller who knows ('1') that there was one.
--- What an admin decided since counts more.
+-- Restore a pause that Redis lost with its memory, if the caller knows of it (known is '1') and no
+-- admin set anything since.
 local function restore_pause(known)
     if known == '1' and not decided[2] then
         redis.call('HSET', CONTROL, 'paused', 1)
@@ -47,16 +47,15 @@ local function restore_pause(known)
     end
 end
 
--- Note a sign of life of someone in `where`; the keys vanish when nobody gives one any more.
+-- Record a sign of life of a user in the key `where`. The keys expire when nobody gives one any more.
 local function seen(user, where)
     redis.call('ZADD', SEEN, now, user)
     redis.call('PEXPIRE', SEEN, TTL_MS)
     redis.call('PEXPIRE', where, TTL_MS)
 end
 
--- Count places that came free while people waited for them and the time was measured: what the
--- pace is made of. Neither filling room that was never taken nor emptying what is over the threshold
--- says anything about it.
+-- Count for the pace places that came free while people waited and time was measured. Places over
+-- the threshold do not count, as nobody can take them.
 local function count_freed(places)
     if places == 0 or paused or redis.call('HEXISTS', PACE, 'at') == 0 then
         return
@@ -68,7 +67,7 @@ local function count_freed(places)
     end
 end
 
--- Take people's places away, a batch at most; the places inside come free.
+-- Take away the places of users, BATCH at most, and count the freed places inside.
 local function let_go(users)
     if #users > 0 then
         redis.call('ZREM', WAITING, unpack(users))
@@ -77,10 +76,10 @@ local function let_go(users)
     end
 end
 
--- Let go whose time is over: first whose stay was as long as it may be, then who is silent. Whether
--- there are more of either than a batch: they are left for the next call.
+-- Let users go whose stay has reached its longest, then those who are silent, BATCH of either at
+-- most. Returns whether there may be more.
 local function sweep()
-    -- Changes nothing. But a script that has written may go on writing when Redis is full.
+    -- Changes nothing. But only a script that has begun to write may go on when Redis is full.
     redis.call('HDEL', PACE, '')
     local over = redis.call('ZRANGEBYSCORE', INSIDE, '-inf', now, 'LIMIT', 0, BATCH)
     let_go(over)
@@ -89,11 +88,11 @@ local function sweep()
     return #over == BATCH or #silent == BATCH
 end
 
--- Take a sign of life of someone who has a place; their status, or nil.
+-- Take a sign of life of a user, if they have a place. Returns their status, or nil.
 local function renew(user)
     local ends = redis.call('ZSCORE', INSIDE, user)
     if ends then
-        if ends % 1 == 0 then -- not ours, see `latest`
+        if ends % 1 == 0 then -- an earlier release's, see `latest`
             redis.call('ZADD', INSIDE, latest, user)
         end
         seen(user, INSIDE)
@@ -106,7 +105,7 @@ local function renew(user)
     return nil
 end
 
--- Let someone in who has no place, if nobody waits and there is room; whether they are in.
+-- Let a user in who has no place, if nobody waits and there is room. Returns whether they are in.
 local function let_in(user)
     if paused or redis.call('ZCARD', WAITING) > 0 or redis.call('ZCARD', INSIDE) >= threshold then
         return false
@@ -116,14 +115,14 @@ local function let_in(user)
     return true
 end
 
--- The time since people were seen to wait; none if that was so long ago that nobody looked.
+-- The time since the last round of admissions in which people waited; 0 if it is over MAX_GAP_MS.
 local function passed_since(at)
     local passed = now - tonumber(at or now)
-    return passed >= 0 and passed < FAR_MS and passed or 0
+    return passed >= 0 and passed < MAX_GAP_MS and passed or 0
 end
 
--- Places that come free a second: measured, or as long as too little is, all of them in the time
--- that a stay lasts without a sign of life. Within the longest stay all of them come free.
+-- Places that come free each second, as measured. Before enough was measured: the threshold by the
+-- time that a stay lasts without a sign of life. Never less than the threshold by the longest stay.
 local function pace()
     local slowest = threshold * 1000 / longest
     local measured =
@@ -131,20 +130,20 @@ local function pace()
     local freed = tonumber(measured[1] or 0) + tonumber(measured[3] or 0)
     local busy = tonumber(measured[2] or 0) + tonumber(measured[4] or 0)
     busy = busy + passed_since(measured[5])
-    if busy > 0 and (freed >= ENOUGH_FREED or busy >= 2 * silence) then
+    if busy > 0 and (freed >= MIN_FREED or busy >= 2 * silence) then
         return math.max(freed * 1000 / busy, slowest)
     end
     return math.max(threshold * 1000 / silence, slowest)
 end
 
--- Where someone stands: status, position (0 unless queued), estimated wait in whole seconds,
--- people waiting, people inside, threshold, when the stay ends at the latest (ms, 0 unless inside).
+-- A user's place: {status, position (0 unless queued), estimated wait in whole seconds, people
+-- waiting, people inside, threshold, when the stay ends at the latest (ms, 0 unless inside)}.
 local function place(user)
     local line, inside = redis.call('ZCARD', WAITING), redis.call('ZCARD', INSIDE)
     local rank = redis.call('ZRANK', WAITING, user)
     if rank then
         local ahead = rank + 1 - math.max(0, threshold - inside)
-        if inside > threshold then -- after it was lowered: those over it leave in so many stays
+        if inside > threshold then -- it was lowered: first those over it must leave
             ahead = ahead + threshold * math.log(inside / threshold)
         end
         local wait = math.max(1, math.floor(ahead / pace() + 0.5))
