@@ -1,1 +1,1 @@
-"""What one request costs: `make bench` (the table "What one request may cost" in the docs)."""
+"""The benchmark, `make bench`: what one request costs (docs/performance.md)."""

@@ -1,7 +1,7 @@
-"""`make bench`: measure what one request costs and print it in yardsticks.
+"""`make bench`: measure what one request costs, compared with the yardstick.
 
-The exit status is 1 when a request got an error or a read was stale. A `must` that is missed is
-only said: time depends on the machine.
+The exit status is 1 if a request got an error or a read was stale. A `must` that is missed is only
+printed, since times depend on the machine.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from ticket_service.config import ConfigError
 
 
 def main() -> None:
-    """Run, and end with the exit status."""
+    """Run the benchmark and exit."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--seconds", type=float, default=3.0, help="of each measurement")
     parser.add_argument("--rounds", type=int, default=3, help="the table shows their medians")
@@ -99,13 +99,13 @@ def run(seconds: float, rounds: int, people: int) -> int:
 
 
 def constant(yardstick: Server, seconds: float) -> float:
-    """Requests a second that a view answers which returns a constant."""
+    """Requests a second that the yardstick answers now."""
     return measure(yardstick.port, iter(YARDSTICK.requests()), seconds).rate
 
 
 @dataclass(frozen=True)
 class Meter:
-    """What measures, and where."""
+    """Measures rows on the running servers."""
 
     service: Server
     constant: Server
@@ -113,7 +113,7 @@ class Meter:
     seconds: float
 
     def round(self, table: list[Row]) -> list[Result]:
-        """The yardstick, then every row."""
+        """Measure the yardstick, then every row."""
         yardstick = self._measured(self.constant, YARDSTICK)
         others = [self._measured(self.service, row, yardstick) for row in table]
         return [yardstick, *others]
@@ -134,7 +134,8 @@ class Meter:
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
-    """Leave through every `with` block; a second Ctrl-C must not break into the stopping."""
+    """Exit through every `with` block. Further signals are ignored, so that nothing stays
+    behind."""
     for other in STOP_SIGNALS:
         signal.signal(other, signal.SIG_IGN)
     sys.exit("make bench: stopped.")

@@ -1,4 +1,4 @@
-"""A server that only answers, to see what the load generator can do. Its argument is the port."""
+"""A server with a constant answer, to measure the load generator. Its argument is the port."""
 
 from __future__ import annotations
 

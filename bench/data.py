@@ -66,7 +66,7 @@ class Item(NamedTuple):
 
 @dataclass(frozen=True)
 class Data:
-    """What there is."""
+    """The data of a run."""
 
     stadium_id: str
     """The event whose seat map is read."""
@@ -96,7 +96,7 @@ def load(database_url: str, free_seats: int) -> Data:
         [ticket_type] = [Item(*row) for row in cursor]
         cursor.execute(_QUEUED_SQL)
         queued_ids = [event_id for (event_id,) in cursor]
-        # Not in the middle of a measurement, when the server would find out by itself.
+        # Now, so that autovacuum does not run during a measurement.
         cursor.execute("VACUUM ANALYZE")
     return Data(
         stadium_id=seats[0].event_id,
@@ -108,7 +108,7 @@ def load(database_url: str, free_seats: int) -> Data:
 
 
 def describe(database_url: str) -> str:
-    """The version of PostgreSQL and how durable a commit is."""
+    """The version of PostgreSQL and its settings of durability."""
     with _cursor(database_url) as cursor:
         names = ("server_version", "fsync", "synchronous_commit")
         cursor.execute("SELECT " + ", ".join(f"current_setting('{name}')" for name in names))

@@ -1,4 +1,4 @@
-"""What it costs when very many holds run out at the same moment."""
+"""Measures the release of very many holds that expire at the same moment."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from bench.rig import Server
 
 HOLDS = 10_000
 
-PATIENCE = 30.0
-"""Seconds after which a release that has not ended counts as failed."""
+RELEASE_TIMEOUT = 30.0
+"""Seconds to wait for all holds to be released."""
 
-# One line of one ticket each, on the ticket type that everyone buys meanwhile: the worst place.
-_MAKE = """
+# Each hold is one ticket of the type that everyone buys meanwhile, which is the worst case.
+_MAKE_HOLDS = """
     WITH made AS (
         INSERT INTO reservations (user_id, event_id, reservation_number, total_amount, status,
                                   payment_status, expires_at)
@@ -49,19 +49,21 @@ _LAGS = """
 
 @dataclass(frozen=True)
 class Release:
-    """How one release went."""
+    """The result."""
 
     lag_p99: float
-    """Seconds after their end; `took`: of the last one."""
+    """Seconds from the end of a hold to its release, 99th percentile."""
     took: float
+    """Seconds to the last release."""
     quiet: float
-    """Sales a second before it; `meanwhile`: in the seconds in which it fell."""
+    """Sales a second before it."""
     meanwhile: float
+    """Sales a second while the holds were released."""
     histogram: dict[str, int]
     """How many of all holds of this run were released within so many seconds."""
 
     def remark(self) -> str:
-        """It in a sentence."""
+        """The result in a sentence."""
         good = self.took < 10 and self.meanwhile > self.quiet / 2
         within = ", ".join(f"{count:,} within {s} s" for s, count in self.histogram.items())
         return (
@@ -87,15 +89,13 @@ def release(
         cursor.execute(_END)
         [(end,)] = cursor.fetchall()
         values = {"event_id": ticket_type.event_id, "ticket_type_id": ticket_type.id}
-        cursor.execute(_MAKE, {**values, "end": end, "holds": HOLDS})
+        cursor.execute(_MAKE_HOLDS, {**values, "end": end, "holds": HOLDS})
         ids = [row[0] for row in cursor]
-        cursor.execute(
-            "SELECT extract(epoch FROM %s - clock_timestamp() AT TIME ZONE 'UTC')", [end]
-        )
+        cursor.execute(_LEFT, [end])
         [(left,)] = cursor.fetchall()
         time.sleep(max(0.0, float(left) - seconds / 3))
         meanwhile = measure(server.port, rush, seconds).rate
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + RELEASE_TIMEOUT
         while True:
             cursor.execute(_LAGS, {"end": end, "ids": ids})
             [(pending, lag_p99, took)] = cursor.fetchall()
@@ -105,7 +105,7 @@ def release(
 
 
 def _histogram(server: Server) -> dict[str, int]:
-    """What the service itself has counted."""
+    """The service's own histogram: how many holds, by seconds."""
     with urlopen(f"http://127.0.0.1:{server.port}/metrics", timeout=10) as answer:
         text = answer.read().decode()
     found = re.findall(r'ticket_expiry_lag_seconds_bucket{le="([\d.]+)"} ([\d.]+)', text)

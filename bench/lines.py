@@ -1,7 +1,7 @@
-"""Two waiting lines, a short and a long one, made in Redis as the service itself would make them.
+"""Makes two waiting lines in Redis, a short and a long one, as the service would make them.
 
-What is written has the shape of ticket_service/lua/waiting_room.lua. Inside is full, and stays so
-for longer than any run: whoever waits keeps their place.
+The keys are those of ticket_service/lua/waiting_room.lua. The waiting rooms are full for longer
+than any run, so everyone keeps their place.
 """
 
 from __future__ import annotations
@@ -20,20 +20,23 @@ from bench.data import Data
 from ticket_service.stores import keys
 
 SHORT = 1_000
+"""People in the short line."""
 
 ASKERS = 500
-"""Their tokens are checked and kept by the service within the warm-up of the first row."""
+"""People who send requests: few enough that the service has checked and cached their tokens within
+the warm-up of the first row."""
 
 INSIDE = 1_000
+"""People inside, and the threshold."""
 
 KEPT_SECONDS = 2 * 3600
-"""After which Redis drops what a run that was killed left behind."""
+"""Seconds after which Redis drops the keys of a run that was killed."""
 
 ARRIVALS_PER_SECOND = 10_000
-"""How fast the lines grew."""
+"""People who entered the lines each second."""
 
 POLLED_SECONDS = 30
-"""Everyone in line was last seen at some moment of this time."""
+"""Everyone in line gave their last sign of life at a random time within so many seconds."""
 
 BATCH = 1_000
 """People in one command."""
@@ -48,21 +51,21 @@ class Line(NamedTuple):
 
 @dataclass(frozen=True)
 class Lines:
-    """What there is."""
+    """Both lines."""
 
     short: Line
     long: Line
     askers: Sequence[str]
-    """The people who ask; they stand all along both lines."""
+    """The ids of the people who send requests; they are spread evenly over both lines."""
     bytes_each: float
     """Memory that Redis takes for each person in the long line."""
 
 
 @contextmanager
 def lines(redis: Redis, data: Data, people: int) -> Iterator[Lines]:
-    """Make both lines, the long one of so many `people`, until the block ends.
+    """Make both lines, the long one of `people`, until the block ends.
 
-    In the end everything goes that any waiting room of the run kept. Raises RedisError.
+    In the end the keys of all waiting rooms of the run are deleted. Raises RedisError.
     """
     short, long = (Line(*line) for line in zip(data.queued_ids, (SHORT, people), strict=True))
     askers = [str(uuid.uuid4()) for _ in range(ASKERS)]
@@ -76,7 +79,7 @@ def lines(redis: Redis, data: Data, people: int) -> Iterator[Lines]:
 
 
 def _fill(redis: Redis, line: Line, askers: Sequence[str]) -> None:
-    """Put people in line, the askers evenly among them, and as many inside as there may be."""
+    """Put people in line, with the askers spread evenly, and fill the waiting room."""
     waiting, seen, inside, _, control = keys.waiting_room(line.event_id)
     now = time.time()
     redis.hset(control, "threshold", INSIDE)
@@ -101,7 +104,7 @@ def _fill(redis: Redis, line: Line, askers: Sequence[str]) -> None:
 
 
 def _user(number: int) -> str:
-    """Someone's id; a random one takes ten times as long to make."""
+    """A user id. A random one would take ten times as long to make."""
     return f"{number:08x}-0000-4000-8000-000000000000"
 
 

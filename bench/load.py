@@ -1,4 +1,4 @@
-"""One measurement: connections that ask without a pause, counted after a warm-up."""
+"""One measurement: connections that send requests without a pause, counted after a warm-up."""
 
 from __future__ import annotations
 
@@ -16,9 +16,11 @@ from bench.seller import Sale, Sales, Seller
 from bench.wire import Connection, LoadFailed, Loop
 
 CONNECTIONS = 32
+"""Keep-alive connections of the readers or buyers."""
 
 WARM_UP = 1 / 6
-"""Of the measured time, before it: the first answers fill caches and open database connections."""
+"""The length of the warm-up, as a part of the measured time. The first answers fill caches and open
+database connections."""
 
 
 @dataclass(frozen=True)
@@ -30,14 +32,15 @@ class Measurement:
     p50_ms: float
     p99_ms: float
     elapsed: float
-    """Seconds, the warm-up included, as they are in what follows."""
+    """Seconds, with the warm-up; the following numbers include it too."""
     statuses: Counter[int]
     """How many answers of each status."""
     generator_cpu: float
     """How much of a core the generator used, 0 to 1."""
     cores_busy: float
-    """How busy the generator's cores were with it and everything else there, 0 to 1."""
+    """How busy the generator's cores were with all processes there, 0 to 1."""
     sales: Sales | None
+    """What was sold meanwhile, if anything."""
 
 
 def measure(
@@ -53,7 +56,7 @@ def measure(
 
 
 class Load:
-    """The readers or buyers of one measurement. They stop early when the requests are used up."""
+    """The readers or buyers of one measurement. It ends early when the requests are used up."""
 
     def __init__(
         self,
@@ -73,7 +76,8 @@ class Load:
         self._end = self._begin + seconds
 
     def run(self) -> Measurement:
-        """Ask until the time is over, and wait for the last answers. Raises LoadFailed."""
+        """Send requests until the time is over, and wait for the last answers. Raises
+        LoadFailed."""
         started, used, busy = time.perf_counter(), time.process_time(), busy_seconds()
         for connection in self._connections:
             self._ask(connection, started)
@@ -121,7 +125,7 @@ class Load:
 
 
 def busy_seconds() -> float:
-    """The time, of all our cores since the machine started, when they were not idle."""
+    """The seconds since the machine started in which our cores were not idle, summed."""
     times = psutil.cpu_times(percpu=True)
     ours = [times[core] for core in os.sched_getaffinity(0)]
     return sum(core.user + core.nice + core.system + core.irq + core.softirq for core in ours)

@@ -1,4 +1,4 @@
-"""What was measured, as text."""
+"""The results of a run as text."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from bench.rows import Row
 MISSED = "must MISSED"
 
 TIMES_MUST, TIMES_AIM = 2.0, 1.2
-"""How many times as long a request may take with a long line as with a short one."""
+"""How many times as long a request may take with the long line as with the short one."""
 
 BYTES_AIM = 300
-"""Memory for each person in line."""
+"""Bytes of Redis' memory for each person in line."""
 
 HEADER = (
     "row",
@@ -40,42 +40,42 @@ class Result:
     row: Row
     measurement: Measurement
     cpu: float
-    """How much of its core the measured server used, 0 to 1. Well below 1, something else was the
-    limit."""
+    """How much of its core the measured server used, 0 to 1. If it is well below 1, something else
+    was the limit."""
     ratio: float
-    """The rate in yardsticks of the same round."""
+    """The rate, divided by the yardstick's of the same round."""
     script_us: float
-    """What Redis itself took for a script, microseconds; 0 where none ran."""
+    """Microseconds that Redis itself took for a script; 0 if none ran."""
 
     @property
     def errors(self) -> Counter[int]:
-        """Answers with any other status than the right one, the seller's included."""
+        """How many answers had a wrong status, by status; with the seller's."""
         sales = self.measurement.sales
         errors = _without(self.measurement.statuses, self.row.status)
         return errors + _without(sales.statuses, 201) if sales else errors
 
     @property
     def stale(self) -> int:
-        """Reads that did not show a sale which had been confirmed before they began."""
+        """How many reads did not show a sale that was confirmed before they began."""
         return self.measurement.sales.stale if self.measurement.sales else 0
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """How much longer one row's requests take than another's."""
+    """The requests' time of one row, `these`, compared with another's, `those`."""
 
     these: Sequence[Result]
     those: Sequence[Result]
 
     @property
     def times(self) -> float:
-        """The time of these in times of those."""
+        """How many times as long `these` took as `those`."""
         pairs = zip(self.these, self.those, strict=True)
         return median(that.measurement.rate / this.measurement.rate for this, that in pairs)
 
     @property
     def verdict(self) -> str:
-        """What that means."""
+        """Whether that reaches the must or the aim."""
         if self.times <= TIMES_AIM:
             return "aim reached"
         return "must reached" if self.times <= TIMES_MUST else MISSED
@@ -150,7 +150,7 @@ def _conclusion(rounds: Sequence[Sequence[Result]]) -> str:
 
 
 def _comparisons(rounds: Sequence[Sequence[Result]]) -> list[Comparison]:
-    """Of each row that is held against another one."""
+    """One for each row that is compared with another one."""
     found = {results[0].row.name: results for results in zip(*rounds, strict=True)}
     return [
         Comparison(results, found[against])

@@ -1,4 +1,4 @@
-"""The processes of a run, each on its core: servers, service, yardstick."""
+"""Runs the processes of the benchmark, each on its core: servers, service, yardstick."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from dev.servers import servers
 
 GUNICORN = [sys.executable, "-m", "gunicorn"]
 
-OPEN_DOORS = {
+WIDE_OPEN = {
     "QUEUE_THRESHOLD": "10000000",
     "QUEUE_TTL_SECONDS": "3600",
     "QUEUE_MAX_STAY_SECONDS": "3600",
 }
-"""Every buyer is new and passes the gate, so there must be room inside for all; and nobody's stay
-or place in line may run out during a run."""
+"""Settings with room inside for every buyer, since each is a new person, and under which no stay or
+place in line ends during a run."""
 
 
 @dataclass(frozen=True)
 class Cores:
-    """Who runs where. Everything that is started by us runs where we do."""
+    """Which cores run what. All other processes that we start run on `ours`."""
 
     service: set[int]
     ours: set[int]
@@ -56,7 +56,7 @@ class Server:
         return sum(sum(process.cpu_times()[:2]) for process in family)
 
     def get(self, path: str) -> http.client.HTTPResponse:
-        """The answer to one GET, read. Raises OSError."""
+        """Send one GET and read the whole answer. Raises OSError."""
         with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)) as connection:
             connection.request("GET", path)
             response = connection.getresponse()
@@ -83,14 +83,14 @@ def stores(folder: Path) -> Iterator[Stores]:
 
 @contextmanager
 def service(folder: Path, cores: Cores, stores: Stores) -> Iterator[Server]:
-    """The service as it is deployed, alone on its core."""
+    """The service with its own gunicorn settings, alone on its core."""
     port = free_port()
     command = [*GUNICORN, "-c", "gunicorn.conf.py", "wsgi:app"]
     env = {
         "DATABASE_URL": stores.database_url,
         "REDIS_URL": stores.redis_url,
         "PORT": str(port),
-        **OPEN_DOORS,
+        **WIDE_OPEN,
     }
     with _serving(folder, "service", command, port, "/health", cores, env) as server:
         yield server
@@ -108,7 +108,7 @@ def yardstick(folder: Path, cores: Cores) -> Iterator[Server]:
 
 @contextmanager
 def ceiling(folder: Path, cores: Cores) -> Iterator[Server]:
-    """The server that only answers, on the service's core."""
+    """The server with a constant answer, on the service's core."""
     port = free_port()
     command = [sys.executable, "-m", "bench.ceiling", str(port)]
     with _serving(folder, "ceiling", command, port, "/", cores, {}) as server:

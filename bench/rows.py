@@ -1,4 +1,4 @@
-"""The rows of the table "What one request may cost", as far as the service has come."""
+"""The rows of the benchmark's table: the kinds of requests and their limits."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from bench.seller import SALES_PER_SECOND, Sale
 from dev.make_token import make_token
 
 FASTEST = 6_000
-"""Requests a second for which each POST row has enough ready; a faster service ends it early."""
+"""Requests a second for which each POST row has a supply. A faster service ends the row early."""
 
 
 @dataclass(frozen=True)
@@ -26,29 +26,29 @@ class Row:
 
     name: str
     must: float | None
-    """Answers a second, in yardsticks, that must be reached."""
+    """The rate, divided by the yardstick's, that must be reached."""
     aim: float | None
-    """Answers a second, in yardsticks, that are hoped for."""
+    """The rate, divided by the yardstick's, that is aimed at."""
     requests: Callable[[], Iterable[bytes]]
-    """Gives the requests of one round."""
+    """Makes the requests of one round."""
     status: int = 200
-    """The only status that counts; any other is an error."""
+    """The expected status; any other is an error."""
     sales: Iterator[Sale] | None = None
     """What is sold meanwhile."""
     against: str | None = None
-    """The name of the row whose time is to be nearly the same."""
+    """The name of the row to compare the time with."""
 
 
 YARDSTICK = Row("Y: Flask returns a constant", None, None, lambda: repeat(_get("/")))
 
 
 def supply(seconds: float) -> int:
-    """How many POST requests one measurement of this length may use up."""
+    """How many POST requests a measurement of so many seconds may use up."""
     return math.ceil(FASTEST * seconds * (1 + WARM_UP))
 
 
 def rows(data: Data, lines: Lines, service: Server, jwt_secret: str, seconds: float) -> list[Row]:
-    """All rows, for measurements of this length."""
+    """All rows, for measurements of so many seconds."""
     event = f"/api/v1/events/{data.ticket_type.event_id}"
     seat_map = f"/api/v1/seats/events/{data.stadium_id}"
     sales = iter([Sale(seat.id, _hold_seat(seat, jwt_secret)) for seat in data.stadium_seats])
@@ -89,9 +89,9 @@ def rows(data: Data, lines: Lines, service: Server, jwt_secret: str, seconds: fl
 
 
 def _queue_rows(open_id: str, lines: Lines, jwt_secret: str) -> list[Row]:
-    """People who ask again and again, with the tokens that they came with.
+    """The rows of the waiting room: people who send requests again and again.
 
-    In front of the event `open_id` nobody waits: whoever asks there is inside.
+    Nobody waits for the event `open_id`, so everyone who asks there is inside.
     """
     tokens = [make_token(user_id, "user", jwt_secret) for user_id in lines.askers]
 
@@ -137,7 +137,7 @@ def _hold_ticket(ticket_type: Item, jwt_secret: str) -> bytes:
 
 
 def _new_buyer(jwt_secret: str) -> str:
-    """Their token."""
+    """The token of a new person."""
     return make_token(str(uuid.uuid4()), "user", jwt_secret)
 
 

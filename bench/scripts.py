@@ -1,4 +1,4 @@
-"""How long Redis itself works on a script, without the way there and back."""
+"""Measures how long Redis itself takes for a script, without the network."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from redis import Redis
 
 
 class ScriptTime(NamedTuple):
-    """What Redis has done since its start."""
+    """The scripts that Redis has run since its start."""
 
     calls: int
     microseconds: int
@@ -20,5 +20,5 @@ class ScriptTime(NamedTuple):
         return cls(scripts.get("calls", 0), scripts.get("usec", 0))
 
     def each_since(self, earlier: ScriptTime) -> float:
-        """Microseconds that a script took; 0 where none ran."""
+        """Microseconds that a script took on average since `earlier`; 0 if none ran."""
         return (self.microseconds - earlier.microseconds) / max(1, self.calls - earlier.calls)

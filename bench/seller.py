@@ -1,4 +1,4 @@
-"""A paced seller beside the readers, and proof that they see what was sold."""
+"""A seller with a fixed pace beside the readers, and a check that they see what was sold."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from bench.wire import Connection, Loop
 SALES_PER_SECOND = 50
 
 CONNECTIONS = 8
-"""A sale waits behind the readers' requests several times, so one connection would be too slow."""
+"""One would be too slow, as a sale waits behind the readers' requests several times."""
 
 CHECK_EVERY = 5
-"""Sales: a seat map of each check is kept until the end, 750 kB of it."""
+"""One of so many sales is checked. Each check keeps a seat map, 750 kB, until the end."""
 
 GZIP_MAGIC = b"\x1f\x8b"
 
@@ -43,7 +43,7 @@ class Sales:
 
 
 class Seller:
-    """Sells seats at an even pace, whatever the answers take, as long as a connection is free."""
+    """Sells seats at a fixed pace, however long the answers take, if a connection is free."""
 
     def __init__(self, loop: Loop, port: int, sales: Iterator[Sale]) -> None:
         self._sales = sales
@@ -56,7 +56,7 @@ class Seller:
         self._seen: list[tuple[str, bytearray]] = []
 
     def sell_what_is_due(self, now: float) -> None:
-        """Send the requests whose time has come; `now` is `time.perf_counter()`."""
+        """Send the requests that are due. `now`: `time.perf_counter()`."""
         self._due = self._due or now
         while self._due <= now and self._idle and (sale := next(self._sales, None)):
             connection = self._idle.pop()
@@ -65,9 +65,9 @@ class Seller:
             self._due += 1 / SALES_PER_SECOND
 
     def watch(self, reader: Connection) -> bool:
-        """Whether the read that starts now is to show a sale that has just been confirmed.
+        """Whether the read that starts now must show a sale that has just been confirmed.
 
-        Its answer must then be kept and given to `seen`.
+        Then its answer must be kept and passed to `seen`.
         """
         if self._unseen is None:
             return False
@@ -76,7 +76,7 @@ class Seller:
         return True
 
     def seen(self, reader: Connection) -> None:
-        """Keep the answer of a watched read; it is looked at when nothing is measured any more."""
+        """Keep the answer of a watched read; `report` checks it, after the measurement."""
         if reader.body is not None:
             self._seen.append((self._watching.pop(reader), reader.body))
 

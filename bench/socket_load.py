@@ -1,7 +1,7 @@
-"""A room full of raw WebSockets, and messages to it: Engine.IO 4 and Socket.IO 5 by hand.
+"""A room of raw WebSockets, and messages to it: a minimal client of Engine.IO 4 and Socket.IO 5.
 
-Like bench/wire.py this must be much cheaper than the server: frames are told apart by their length
-alone, and no JSON is read once everyone is in the room.
+Like bench/wire.py this must be much cheaper than the server. So frames are recognised by their
+length alone, and no JSON is parsed once everyone is in the room.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from collections.abc import Callable, Iterable
 
 from bench.wire import ANSWER_TIMEOUT, POLL_TIMEOUT, LoadFailed
 
-RECEIVE = 16_384
-"""Bytes taken at once: many messages."""
+READ_SIZE = 16_384
+"""Bytes read at once: many messages."""
 
-QUIET = 1.5
-"""Seconds without a message after which nobody waits to be told who else came."""
+QUIET_SECONDS = 1.5
+"""Seconds without a message after which everyone has been sent the room's number of people."""
 
 PING, PONG = b"\x81\x012", "3"
 
@@ -31,7 +31,7 @@ class Listener:
 
     def __init__(self, port: int, token: str, event_id: str) -> None:
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=ANSWER_TIMEOUT)
-        self.heard = 0
+        self.received = 0
         """Messages of the room so far."""
         self._rest = b""
         self._shake_hands()
@@ -43,11 +43,12 @@ class Listener:
         self.socket.setblocking(False)
 
     def receive(self, size: int) -> int:
-        """Take what has arrived; how many of it were frames of `size` bytes, as the room's are.
+        """Read what has arrived. Returns how many frames of `size` bytes there were, the size of
+        the room's messages.
 
-        Raises LoadFailed when the server hung up.
+        Raises LoadFailed if the server closed the connection.
         """
-        received = self.socket.recv(RECEIVE)
+        received = self.socket.recv(READ_SIZE)
         if not received:
             raise LoadFailed("the server closed a WebSocket")
         data = self._rest + received
@@ -79,7 +80,7 @@ class Listener:
         self._rest = self._rest[end:]
 
     def _expect(self, beginning: str) -> None:
-        """Skip what arrives until a message begins so."""
+        """Read up to a message that begins with `beginning`, and drop those before it."""
         while True:
             while not (end := _end(self._rest, 0)):
                 self._read()
@@ -91,20 +92,20 @@ class Listener:
                 raise LoadFailed(f"a WebSocket is not let in: {message}")
 
     def _read(self) -> None:
-        received = self.socket.recv(RECEIVE)
+        received = self.socket.recv(READ_SIZE)
         if not received:
             raise LoadFailed("the server closed a WebSocket")
         self._rest += received
 
     def _send(self, text: str) -> None:
-        """One frame, masked with zeros (RFC 6455, section 5.3)."""
+        """Send one text frame, masked with zeros (RFC 6455, section 5.3)."""
         size = len(text)
         length = bytes((0x80 | size,)) if size < 126 else b"\xfe" + size.to_bytes(2, "big")
         self.socket.send(b"\x81" + length + bytes(4) + text.encode())
 
 
 class Audience:
-    """All listeners. To be left with `with`, which closes them."""
+    """All listeners: a context manager, which closes them at the end."""
 
     def __init__(self, port: int, tokens: Iterable[str], event_id: str) -> None:
         self._epoll = select.epoll()
@@ -126,40 +127,40 @@ class Audience:
         return len(self._listeners)
 
     def wait_for_quiet(self) -> None:
-        """Let everyone be told who else came. Raises LoadFailed."""
-        while ready := self._epoll.poll(QUIET):
+        """Wait until the room's number of people was sent to everyone. Raises LoadFailed."""
+        while ready := self._epoll.poll(QUIET_SECONDS):
             for descriptor, _ in ready:
                 self._listeners[descriptor].receive(0)
 
     def start_over(self) -> None:
-        """Count messages from 0 again; nothing may be on its way."""
+        """Count messages from 0 again. No message may be in flight."""
         for listener in self._listeners.values():
-            listener.heard = 0
+            listener.received = 0
 
-    def listen(self, size: int, heard: Callable[[int, float], None]) -> bool:
-        """Take what has arrived, or wait a moment; whether there was something.
+    def listen(self, size: int, on_message: Callable[[int, float], None]) -> bool:
+        """Read what has arrived, or wait POLL_TIMEOUT. Returns whether there was something.
 
         Args:
-            size: of the room's frames.
-            heard: called with the number of a message, counted from 0, and the time, for each
+            size: bytes of the room's frames.
+            on_message: called with the number of a message, counted from 0, and the time, for each
                 listener that got it.
 
         Raises:
-            LoadFailed: the server hung up.
+            LoadFailed: the server closed a connection.
         """
         ready = self._epoll.poll(POLL_TIMEOUT)
         for descriptor, _ in ready:
             listener = self._listeners[descriptor]
             count = listener.receive(size)
             now = time.perf_counter()
-            for number in range(listener.heard, listener.heard + count):
-                heard(number, now)
-            listener.heard += count
+            for number in range(listener.received, listener.received + count):
+                on_message(number, now)
+            listener.received += count
         return bool(ready)
 
 
 class Broadcast:
-    """Messages to the room, for a while: evenly paced, or as fast as they are heard."""
+    """Publishes messages to the room: at a fixed pace, or as fast as they are received."""
 
     def __init__(
         self,
@@ -179,16 +180,17 @@ class Broadcast:
         self._left: list[int] = []
         self._complete = 0
         self.delays = array("d")
-        """Seconds from publishing to hearing, one for each message and listener."""
+        """Seconds from publishing to receiving, one for each message and listener."""
 
     def run(self, begin: float, end: float) -> None:
-        """Publish until `end`, measure from `begin`, and see that everyone heard everything.
+        """Publish until `end`, measure from `begin` (`time.perf_counter()`), and check that
+        everyone received everything.
 
         Raises LoadFailed.
         """
         self._audience.start_over()
 
-        def heard(number: int, now: float) -> None:
+        def on_message(number: int, now: float) -> None:
             self._left[number] -= 1
             if begin <= now < end:
                 self.delays.append(now - self._sent[number])
@@ -200,10 +202,10 @@ class Broadcast:
                 self._left.append(len(self._audience))
                 self._publish()
                 due += 1 / self._pace if self._pace else 0.0
-            if self._audience.listen(self._size, heard):
+            if self._audience.listen(self._size, on_message):
                 last = now
             elif now - last > ANSWER_TIMEOUT:
-                raise LoadFailed("not everyone in the room heard everything")
+                raise LoadFailed("not everyone in the room received everything")
             while self._complete < len(self._left) and not self._left[self._complete]:
                 self._complete += 1
 
@@ -212,7 +214,7 @@ class Broadcast:
 
 
 def _end(data: bytes, at: int) -> int:
-    """Where the frame that begins there ends; 0 if it is not complete."""
+    """The end of the frame that begins at `at`; 0 if it is not complete."""
     if len(data) < at + 2:
         return 0
     size = data[at + 1]

@@ -1,4 +1,4 @@
-"""The rows of the WebSockets: one room of them, and messages to it through Redis."""
+"""The rows of the WebSockets: one room, and messages to it that are published in Redis."""
 
 from __future__ import annotations
 
@@ -28,32 +28,32 @@ from ticket_service.stores import keys
 SOCKETS = 1_000
 
 IN_FLIGHT = 8
-"""Messages on their way at full speed: the next one goes out when all have heard the eighth before
+"""Messages in flight at full speed: the next one is sent when all have received the eighth before
 it."""
 
 PACE = 20.0
-"""Messages a second for the delay, which at full speed would be that of the queue."""
+"""Messages a second for the measurement of the delay. At full speed that would be the queue's."""
 
-FIRST = 20
-"""Sockets that come and go before memory is counted, so that what is loaded once is loaded."""
+WARM_UP_SOCKETS = 20
+"""Sockets opened and closed before memory is measured, so that everything is loaded."""
 
 ROW = Row(f"{SOCKETS:,} WebSockets in a room: deliveries", 36, 80, list)
 
 SINGLY = Row("the same, each in a write of its own", None, None, list)
-"""With two messages in flight: one is sent and one waits, so no two can go out together."""
+"""With two messages in flight: one is being sent and one waits, so none are written together."""
 
 
 @dataclass(frozen=True)
 class Room:
-    """What was measured."""
+    """The results."""
 
     results: list[list[Result]]
-    """Of each round."""
+    """By round."""
     bytes_each: float
     """By how much the worker process grew for each socket."""
 
     def remarks(self) -> list[str]:
-        """What the table does not show."""
+        """The facts that the table does not show."""
         return [
             f"WebSockets: a delivery is one message to one socket, {IN_FLIGHT} messages in flight;"
             f" p50 and p99 from publishing to hearing at {PACE:.0f} messages/s;"
@@ -69,7 +69,7 @@ def measure(
     seconds: float,
     yardsticks: Iterable[Callable[[], float]],
 ) -> Room:
-    """Fill a room of a fresh server, and measure once for each yardstick, which is asked before.
+    """Fill a room of a fresh server, and measure one round after each call of a yardstick.
 
     Raises LoadFailed.
     """
@@ -77,7 +77,7 @@ def measure(
         publish, size = _messages(client, event_id)
         [worker] = server.process.children()
         try:
-            with Audience(server.port, _tokens(FIRST, jwt_secret), event_id) as audience:
+            with Audience(server.port, _tokens(WARM_UP_SOCKETS, jwt_secret), event_id) as audience:
                 audience.wait_for_quiet()
             before = worker.memory_info().rss
             with Audience(server.port, _tokens(SOCKETS, jwt_secret), event_id) as audience:
@@ -145,19 +145,20 @@ def _full_speed(
 
 
 def _messages(client: redis.Redis, event_id: str) -> tuple[Callable[[], object], int]:
-    """What publishes the next message, as an instance would; and the size of each one's frame."""
+    """A function that publishes the next message as an instance would, and the frames' size in
+    bytes."""
     ticket_type = str(uuid.uuid4())
-    left = itertools.cycle(range(900_000, 100_000, -1))  # always as many digits
+    left = itertools.cycle(range(900_000, 100_000, -1))  # all with six digits
 
-    def told() -> events.RoomEvent:
+    def update() -> events.RoomEvent:
         return events.ticket_updated(event_id, ticket_type, next(left), 1_000_000)
 
     def publish() -> object:
-        name, room, payload = told()
+        name, room, payload = update()
         message = {"kind": "tell", "name": name, "room": room, "payload": payload, "skip": None}
         return client.publish(keys.BUS, orjson.dumps([message]))
 
-    name, _, payload = told()
+    name, _, payload = update()
     return publish, len(text_frame(b"42" + orjson.dumps([name, payload])))
 
 

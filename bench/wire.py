@@ -1,7 +1,7 @@
-"""HTTP on raw sockets: a few microseconds of Python a request, so that one core can drive a server.
+"""An HTTP client on raw sockets, fast enough that one core can load a server.
 
-What is left out makes it fast: requests are bytes that were built before, of an answer only the
-status and the length are read, and bodies are thrown away inside the kernel.
+A request costs a few microseconds of Python: requests are bytes that were built before, only the
+status and the length of an answer are parsed, and bodies are discarded inside the kernel.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ ANSWER_TIMEOUT = 10.0
 """Seconds without a byte on any connection after which the server counts as hanging."""
 
 POLL_TIMEOUT = 0.005
-"""Seconds after which the loop looks at the clock when no answer comes."""
+"""Seconds after which the loop checks the clock when no answer comes."""
 
-HEAD = 16_384
-"""Bytes of the first read: a whole small answer, or the head of a large one."""
+FIRST_READ_BYTES = 16_384
+"""Bytes of the first read of an answer: a small one as a whole, or the head of a large one."""
 
 NO_BODY = (204, 304)
 
-# Where MSG_TRUNC pretends to write. The kernel never touches it.
+# The buffer to give to recv_into with MSG_TRUNC, which writes nothing to it.
 _NOWHERE = bytearray(1 << 20)
 
 
 class LoadFailed(Exception):
-    """The load could not be generated; the message says why. No number of this run counts."""
+    """The load could not be generated; the message says why. The run has no result."""
 
 
 class Connection:
@@ -59,7 +59,7 @@ class Connection:
             raise LoadFailed("a request does not fit into the socket's buffer")
 
     def receive(self) -> None:
-        """Take what has arrived. Raises LoadFailed when the server hung up."""
+        """Read what has arrived. Raises LoadFailed if the server closed the connection."""
         if self._left:
             self._receive_body()
         else:
@@ -69,7 +69,7 @@ class Connection:
             self._on_answer(self, self._status)
 
     def _receive_head(self) -> None:
-        received = self.socket.recv(HEAD)
+        received = self.socket.recv(FIRST_READ_BYTES)
         if not received:
             raise LoadFailed("the server closed a connection")
         data = self._head + received
@@ -119,21 +119,21 @@ class Loop:
         return connection
 
     def run(self, tick: Callable[[float], bool]) -> None:
-        """Take answers until `tick` says that nothing more is asked and the last answer is there.
+        """Read answers until `tick` returns False and the last answer has arrived.
 
         Args:
-            tick: called with `time.perf_counter()` before each wait.
+            tick: called with `time.perf_counter()` before each wait; whether to go on.
 
         Raises:
-            LoadFailed: the server hung up, or hangs.
+            LoadFailed: the server closed a connection, or sent nothing for ANSWER_TIMEOUT.
         """
         connections = self._connections
-        heard = time.perf_counter()
+        received_at = time.perf_counter()
         while tick(now := time.perf_counter()) or any(c.busy for c in connections.values()):
             ready = self._epoll.poll(POLL_TIMEOUT)
             if ready:
-                heard = now
-            elif now - heard > ANSWER_TIMEOUT:
+                received_at = now
+            elif now - received_at > ANSWER_TIMEOUT:
                 raise LoadFailed(f"no answer for {ANSWER_TIMEOUT:.0f} seconds")
             for descriptor, _ in ready:
                 connections[descriptor].receive()

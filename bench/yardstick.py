@@ -1,4 +1,4 @@
-"""The yardstick: what Flask and the gunicorn worker cost by themselves, without an access log."""
+"""The yardstick: a Flask view that returns a constant, under gunicorn without an access log."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
-"""The demonstration catalogue: what is on, where, and which words mean the same."""
+"""The demonstration catalogue: events, layouts, addresses, and keyword mappings."""
 
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 
 class Section(NamedTuple):
-    """A block of seats, named as the wire's `layout_config` names it."""
+    """A block of seats, with the field names of `layout_config`."""
 
     name: str
     rows: int
@@ -15,7 +15,7 @@ class Section(NamedTuple):
 
 
 class Ticket(NamedTuple):
-    """A ticket type: price in won, how many there are, how many of them are sold."""
+    """A ticket type: its price in won, the total quantity, and how many are sold."""
 
     name: str
     price: int
@@ -25,7 +25,7 @@ class Ticket(NamedTuple):
 
 @dataclass(frozen=True)
 class Show:
-    """An event. Days count from the moment of loading, so that the data never go stale."""
+    """An event. Days count from the day of loading, so that the data never get old."""
 
     title: str
     artist: str

@@ -1,4 +1,4 @@
-"""Fill an empty database with the demonstration catalogue."""
+"""Fills an empty database with the demonstration catalogue."""
 
 import json
 from uuid import UUID
@@ -11,8 +11,8 @@ from psycopg2.extras import execute_values
 from dev.demo_catalogue import ADDRESSES, KEYWORDS, LAYOUTS, SHOWS, Show, Ticket
 from dev.workspace import DEMO_BUYER_ID
 
-# A buyer may hold this many, so what is sold is sold in reservations of this size.
 PER_BUYER = 4
+"""Seats or tickets in each reservation of what is sold: as many as a buyer may hold."""
 
 _EVENT_SQL = """
     INSERT INTO events (title, artist_name, venue, address, description, status,
@@ -36,7 +36,7 @@ _SEATS_SQL = """
     WHERE l.name = %s
 """
 
-# What is sold goes, four at a time, to paid reservations; the first is the demonstration buyer's.
+# What is sold goes to paid reservations of PER_BUYER each. The first is the demonstration buyer's.
 _SELL_SQL = """
     WITH sold AS ({sold}),
     buyers AS (
@@ -75,9 +75,9 @@ _SOLD_TICKETS_SQL = """
 
 
 def load(database_url: str, schema: str) -> bool:
-    """Load the demonstration data, all or nothing, unless the database has an event already.
+    """Load the demonstration data in one transaction, unless the database has an event already.
 
-    Returns whether it did. Needs the service's tables in `schema`. Raises psycopg2.Error.
+    Returns whether it loaded them. Needs the service's tables in `schema`. Raises psycopg2.Error.
     """
     connection = psycopg2.connect(database_url)
     try:

@@ -27,7 +27,7 @@ def make_token(user_id: str, role: str, secret: str) -> str:
 
 
 def main() -> None:
-    """Print the token for the arguments; never in production, where only the Auth Service signs."""
+    """Print the token for the arguments. Refuses in production, where the Auth Service signs."""
     parser = argparse.ArgumentParser(prog="make token")
     parser.add_argument("role", nargs="?", choices=["user", "admin"], default="user")
     parser.add_argument("--user-id", type=UUID)

@@ -1,4 +1,4 @@
-"""Child processes that do not outlive the command that started them."""
+"""Runs child processes that do not outlive the command that started them."""
 
 import os
 import random
@@ -17,7 +17,7 @@ from dev.workspace import ROOT, STOP_SIGNALS
 
 
 class ProcessFailed(Exception):
-    """A child process did not start, or ended by itself; the message says which and why."""
+    """A child process did not start, or ended by itself. The message says which and why."""
 
 
 @contextmanager
@@ -30,17 +30,17 @@ def running(
     user: tuple[int, int] | None = None,
     stop_signal: signal.Signals = signal.SIGTERM,
 ) -> Iterator[psutil.Popen]:
-    """Run a command until the block ends, whatever ends the block.
+    """Run a command until the block ends.
 
-    A process that an earlier run left behind (it was killed) is ended first. The child gets a
-    session of its own: a Ctrl-C in the terminal reaches only us, and we stop the children in order.
-    Call it from the main thread, where signals are handled.
+    A process that a killed earlier run left behind is ended first. The child gets a session of its
+    own, so that a Ctrl-C in the terminal reaches only us, and we stop the children in order. Call
+    it from the main thread, where signals are handled.
 
     Args:
-        pid_file: remembers the process for the next run; its stem names the process in errors.
-        log: where its output goes, appended; None means to ours.
+        pid_file: records the process for the next run.
+        log: the file to which its output is appended; None means our own output.
         user: user and group id to run as.
-        stop_signal: asks the process to end.
+        stop_signal: the signal that asks the process to end.
     """
     end_leftover(pid_file)
     process = None
@@ -79,7 +79,7 @@ def _start(
 
 
 def end(process: psutil.Process, stop_signal: signal.Signals = signal.SIGTERM) -> None:
-    """Ask a process to end, wait up to 30 s, then kill what is left of it and of its group."""
+    """Ask a process to end, wait up to 30 s, then kill it and its group."""
     with suppress(psutil.NoSuchProcess):
         process.send_signal(stop_signal)
     wait_for_end(process, 30)
@@ -87,17 +87,16 @@ def end(process: psutil.Process, stop_signal: signal.Signals = signal.SIGTERM) -
 
 
 def kill(process: psutil.Process) -> None:
-    """Kill a process and its group, which it leads, at once."""
+    """Kill a process and the group that it leads, at once."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     wait_for_end(process, 10)
 
 
 def wait_for_end(process: psutil.Process, seconds: float) -> bool:
-    """Wait until a process has ended; False when it has not in that time.
+    """Wait until a process has ended. Returns False if it has not after so many seconds.
 
-    One that is dead but still listed has ended: a container's first process may never clear away
-    the orphans it inherits.
+    A zombie counts as ended: a container's first process may never reap the orphans it inherits.
     """
     deadline = time.monotonic() + seconds
     with suppress(psutil.NoSuchProcess):
@@ -106,18 +105,18 @@ def wait_for_end(process: psutil.Process, seconds: float) -> bool:
                 return False
             time.sleep(0.02)
     if isinstance(process, psutil.Popen):
-        process.wait(timeout=10)  # clears it away, once its last thread has ended too
+        process.wait(timeout=10)  # reaps it, once its last thread has ended too
     return True
 
 
 def end_leftover(pid_file: Path) -> None:
-    """End the process that an earlier run remembered in this file, if it still runs."""
+    """End the process that an earlier run recorded in this file, if it still runs."""
     try:
         pid, created = pid_file.read_text().split()
         process = psutil.Process(int(pid))
     except (FileNotFoundError, ValueError, psutil.NoSuchProcess):
         return
-    # The system may have given the number to another process since; clocks may be set by a second.
+    # The id may be another process's by now. The clock may have been adjusted by a second.
     if abs(process.create_time() - float(created)) < 2:
         end(process, signal.SIGINT)
 
@@ -140,7 +139,7 @@ def wait_until(
 
 
 def free_port() -> int:
-    """A TCP port nobody listens on, outside the range that the system gives to outgoing calls."""
+    """A free TCP port, outside the range that the system uses for outgoing connections."""
     for port in random.sample(range(20_000, 32_000), 100):
         if is_free(port):
             return port
@@ -150,7 +149,7 @@ def free_port() -> int:
 def is_free(port: int) -> bool:
     """Whether a server could listen on this TCP port now."""
     with socket.socket() as probe:
-        # As servers do: connections of an earlier server that linger are no obstacle.
+        # As servers do: lingering connections of an earlier server are no obstacle.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("", port))
@@ -161,7 +160,7 @@ def is_free(port: int) -> bool:
 
 @contextmanager
 def _signals_held() -> Iterator[None]:
-    """Let no signal fall between the start of a process and the note that it runs."""
+    """Defer stop signals, so that none comes between the start of a process and its pid file."""
     held: list[int] = []
     before = {
         number: signal.signal(number, lambda caught, _: held.append(caught))

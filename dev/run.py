@@ -11,13 +11,14 @@ def main() -> None:
     """Run until a stop signal (exit status 0), or until something fails (status 1)."""
     for number in STOP_SIGNALS:
         signal.signal(number, _stop)
-    from dev import stack  # it loads for a while, in which a Ctrl-C must end quietly too
+    from dev import stack  # here, since a Ctrl-C during this slow import must be handled too
 
     stack.main()
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
-    """Leave through every `with` block; a second Ctrl-C must not break into the stopping."""
+    """Exit through every `with` block. Further signals are ignored, so that nothing stays
+    behind."""
     for other in STOP_SIGNALS:
         signal.signal(other, signal.SIG_IGN)
     sys.exit(0)

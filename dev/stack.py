@@ -1,4 +1,4 @@
-"""The whole service on this machine, with servers and data of its own."""
+"""Runs the whole service on this machine, with servers and data of its own."""
 
 import fcntl
 import http.client
@@ -21,11 +21,11 @@ from ticket_service.stores import schema
 
 
 class CannotRun(Exception):
-    """The service cannot be started as things are; the message says what to change."""
+    """The service cannot be started. The message says what to change."""
 
 
 def main() -> None:
-    """Run until the process is told to stop, or exit with status 1 and one clear message."""
+    """Run until the process is told to stop; on a failure, exit with status 1 and a message."""
     try:
         run(data_dir())
     except psycopg2.Error as error:
@@ -35,12 +35,15 @@ def main() -> None:
 
 
 def run(folder: Path) -> None:
-    """Start everything, say how to use it, and wait. Raises when something cannot run or ends."""
+    """Start everything, print how to use it, and wait.
+
+    Raises CannotRun, ConfigError, ProcessFailed and psycopg2.Error.
+    """
     os.environ.setdefault("ENVIRONMENT", "development")
     if os.environ["ENVIRONMENT"] != "development":
         raise CannotRun("this is for development only; ENVIRONMENT says otherwise.")
     os.environ["JWT_SECRET"] = jwt_secret()
-    os.environ.setdefault("DRAIN_SECONDS", "0")  # nobody waits here for a load balancer
+    os.environ.setdefault("DRAIN_SECONDS", "0")  # there is no load balancer here
     port = _port()
     with _alone(folder):
         end_leftover(folder / "service.pid")
@@ -77,7 +80,7 @@ def _port() -> int:
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock, which the system frees however we end. Raises CannotRun."""
+    """Hold the folder's lock; the system frees it even if we are killed. Raises CannotRun."""
     with (folder / "lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -112,7 +115,7 @@ def _banner(port: int, settings: Settings) -> str:
 
 
 def _free_seat(settings: Settings) -> tuple[str, str] | None:
-    """The ids of an event on sale and of a seat there that can be held, if there is one."""
+    """The ids of an event on sale and of one of its free seats, or None."""
     connection = psycopg2.connect(settings.database_url)
     try:
         with connection, connection.cursor() as cursor:

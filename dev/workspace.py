@@ -1,4 +1,4 @@
-"""What the development tools share: their folder, their secret, the people of the demo data."""
+"""What the development tools share: their folder, their secret, and the demo users."""
 
 import os
 import secrets
@@ -14,14 +14,14 @@ DEMO_ADMIN_ID = "d0000000-0000-4000-8000-000000000002"
 
 
 def data_dir() -> Path:
-    """The folder, made when it is missing, for the data of `make run`: DEV_DATA_DIR or `.dev`."""
+    """The folder for the data of `make run`, made if missing: DEV_DATA_DIR, or `.dev`."""
     folder = Path(os.environ.get("DEV_DATA_DIR") or ROOT / ".dev").resolve()
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
 
 def jwt_secret() -> str:
-    """JWT_SECRET, or else a random one, made once, so that `make token` and `make run` agree."""
+    """JWT_SECRET, or a random secret that is made once, for `make token` and `make run` alike."""
     if given := os.environ.get("JWT_SECRET"):
         return given
     kept = data_dir() / "jwt_secret"

@@ -1,5 +1,5 @@
--- The shared tables, for a database that does not have them yet (../docs/architecture.md, "The database").
--- A table that exists is left exactly as its owner made it.
+-- The shared tables, for a database that does not have them yet (../docs/mechanisms.md, "The database").
+-- A table that exists is not changed.
 
 CREATE OR REPLACE FUNCTION ticket_service_set_updated_at() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN

@@ -1,5 +1,5 @@
--- What the Payment Service told us, once for each payment and outcome: so that it may tell us again,
--- and so that an operator finds what must be given back. A table of this service alone.
+-- The payments that the Payment Service reported, one row for each payment and status: so that a
+-- report can be repeated, and an operator finds the refunds that are due. Only this service uses it.
 
 CREATE TABLE IF NOT EXISTS ticket_service_payments (
     id             uuid PRIMARY KEY DEFAULT gen_random_uuid(),
