@@ -9,23 +9,32 @@ from hypothesis.stateful import run_state_machine_as_test
 from redis import Redis
 from redis.client import PubSub
 
-from dev.servers import Servers
 from tests.support.line_model import RULES, Line, told
+from tests.support.waiting_lines import own_redis_url
 from ticket_service.stores import keys
 from ticket_service.stores.redis import Redis as Store
 from ticket_service.stores.waiting_lines import WaitingLines
 
-
-@pytest.fixture
-def lines(servers: Servers) -> WaitingLines:
-    return WaitingLines(Store(servers.redis_url), RULES)
+redis_url = own_redis_url
+"""Not the Redis of the other tests: their instances would let people in."""
 
 
 @pytest.fixture
-def channel(servers: Servers) -> Iterator[PubSub]:
+def lines(redis_url: str) -> WaitingLines:
+    return WaitingLines(Store(redis_url), RULES)
+
+
+@pytest.fixture
+def redis(redis_url: str) -> Iterator[Redis]:
+    with Redis.from_url(redis_url, decode_responses=True) as client:
+        yield client
+
+
+@pytest.fixture
+def channel(redis_url: str) -> Iterator[PubSub]:
     """What all instances hear. Protocol 2, in which a listener's PING has an answer like others."""
     with (
-        Redis.from_url(servers.redis_url, decode_responses=True, protocol=2) as client,
+        Redis.from_url(redis_url, decode_responses=True, protocol=2) as client,
         client.pubsub() as listener,
     ):
         listener.subscribe(keys.ADMITTED)
