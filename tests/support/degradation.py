@@ -24,7 +24,8 @@ POOL_SIZE = 8
 OURS = "pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'ticket-%'"
 WAITING = (
     f"SELECT coalesce(max(pid), 0) FROM {OURS} AND wait_event_type = 'Lock'"
-    " AND query !~ '(PREPARE|EXECUTE) (end_holds|wait_briefly)'"  # the loop may wait too
+    # The loop of the expiry may wait too.
+    " AND query !~ '(PREPARE|EXECUTE) (expire|wait_briefly|wait_for_ticket_type)'"
 )
 BUSY = f"SELECT count(*) FROM {OURS} AND state = 'active'"
 END_CONNECTIONS = f"SELECT count(pg_terminate_backend(pid)) FROM {OURS}"

@@ -9,10 +9,13 @@ def iso(column: str) -> str:
 
 
 def ended(reservation: str) -> str:
-    """Whether the row's hold has run out unpaid, whatever its status still says."""
+    """Whether the row's hold has run out unpaid, whatever its status still says.
+
+    The time is that of the statement, so that all that one answer says of it is of one moment.
+    """
     return (
         f"({reservation}.status = 'pending'"
-        f" AND {reservation}.expires_at <= clock_timestamp() AT TIME ZONE 'UTC')"
+        f" AND {reservation}.expires_at <= statement_timestamp() AT TIME ZONE 'UTC')"
     )
 
 
