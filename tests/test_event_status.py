@@ -136,12 +136,12 @@ def test_the_last_seat_or_ticket_makes_it_sold_out_and_the_first_return_undoes_i
                 answer = instances[0].post(path, token=token, json={"eventId": event.id, **order})
                 assert answer.status == 201, answer.body
                 last = answer.json()["reservation"]["id"]
-            check_soon(lambda event=event: status_after_a_look(event), "sold_out")
+            check_soon(lambda event=event: status_after_a_look(event), "sold_out", seconds=2)
             check_soon(lambda event=event: shown(instances, event), {"sold_out"}, seconds=1)
             check_soon(lambda event=event: listed(instances, event), {"sold_out"})
             back = instances[1].post(f"/reservations/{last}/cancel", token=token)
             assert back.status == 200
-            check_soon(lambda event=event: status_after_a_look(event), "on_sale")
+            check_soon(lambda event=event: status_after_a_look(event), "on_sale", seconds=2)
             check_soon(lambda event=event: shown(instances, event), {"on_sale"}, seconds=1)
             check_soon(lambda event=event: listed(instances, event), {"on_sale"})
         time.sleep(0.3)

@@ -243,12 +243,17 @@ def test_an_instance_that_has_nothing_to_do_does_next_to_nothing(
         time.sleep(2)  # what a start leaves to be done
         master = psutil.Process(service.process.pid)
         processes = [master, *master.children(recursive=True)]
-        used, started = cpu_seconds(processes), time.monotonic()
-        time.sleep(8)
-        share = (cpu_seconds(processes) - used) / (time.monotonic() - started)
+        share = min(cpu_share(processes) for _ in range(3))  # a busy machine is slow now and then
         service.kill()
     print(f"idle: {share:.2%} of a core")
-    assert share < 0.05  # 1 % where nothing else runs
+    assert share < 0.02
+
+
+def cpu_share(processes: list[psutil.Process]) -> float:
+    """Of one core, over some seconds."""
+    used, started = cpu_seconds(processes), time.monotonic()
+    time.sleep(4)
+    return (cpu_seconds(processes) - used) / (time.monotonic() - started)
 
 
 def cpu_seconds(processes: list[psutil.Process]) -> float:

@@ -1,7 +1,6 @@
 """A room to which much is sent, or slowly: nobody else waits for it."""
 
 import time
-from statistics import median
 
 from tests.support.buyers import token_for
 from tests.support.factories import section
@@ -39,7 +38,7 @@ def test_a_slow_room_keeps_no_other_waiting(browser, start_service, make_event, 
         delays.append(heard.at - held)
         truth = sell(database, slow, status)
         time.sleep(1.2)  # until it was read
-    assert median(delays) < 1  # one may be late on a busy machine
+    assert sorted(delays)[-2] < 1  # one may be late on a busy machine
     check_soon(lambda: inside.seats()["seats"], truth, 60)
     told = inside.heard("seat-locked", "seat-released")
     assert len(told) < 5 * len(truth)  # as often as they changed
