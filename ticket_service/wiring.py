@@ -1,8 +1,9 @@
 """Builds every part of an instance and connects the parts.
 
 A part is given what it calls when it is built. Callbacks, by which lower parts call higher ones,
-are all set in `_connect_callbacks`. The background work is listed in `_loops`. Nothing connects to
-a server here: each pool opens its connections when they are needed.
+are all set in `_connect_callbacks`; what a service may call of another is given to it as a function
+(`on_waiting`, `end_stays`). The background work is listed in `_loops`; gunicorn.conf.py ties it to
+the worker. Nothing connects to a server here: each pool opens its connections when they are needed.
 """
 
 from __future__ import annotations

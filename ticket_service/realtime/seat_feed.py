@@ -172,7 +172,7 @@ class SeatFeed:
         """Forget the events whose seats nobody watches any more."""
         for event_id in list(self._states):
             if not self._rooms.occupied(events.seats(event_id)):
-                del self._states[event_id]
+                self._states.pop(event_id).seats = None  # whoever still applies changes to it stops
 
     def _read(self, event_id: str) -> None:
         """Read the seats, and emit to this instance what changed; nothing on the first reading."""

@@ -46,10 +46,6 @@ LOCK_TIMEOUT_MS = 1_500
 MAX_STATEMENTS = 4
 """In one script. The server's time-outs count for each statement by itself."""
 
-RESPONSE_TIMEOUT = MAX_STATEMENTS * STATEMENT_TIMEOUT_MS / 1000 + 1
-"""Seconds without a byte from the server after which the connection counts as lost: longer than a
-script can take, for the server would still commit what we no longer wait for."""
-
 log = logging.getLogger(__name__)
 
 # Our own mistakes, not the server's state.
@@ -201,6 +197,8 @@ class Postgres:
 
     @contextmanager
     def _connection(self) -> Iterator[Connection]:
+        # A connection without a byte for longer than a script can take counts as lost, not one
+        # that is slower: the server would still commit what we no longer wait for.
         connection = self._idle_connection() or self._database.connect(
             response_timeout=MAX_STATEMENTS * self._statement_timeout_ms / 1000 + 1,
             statement_timeout=self._statement_timeout_ms,

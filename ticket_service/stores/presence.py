@@ -26,8 +26,8 @@ class PresenceCounts:
     """The counts of all events. All methods raise RedisUnavailable."""
 
     def __init__(self, redis: Redis, update_seconds: float) -> None:
-        self._redis = redis
         """`update_seconds`: the shortest time between two announcements of one count."""
+        self._redis = redis
         self._update_ms = int(update_seconds * 1000)
         self._instance = secrets.token_hex(8)
         self._script = LuaScript("presence")

@@ -214,8 +214,8 @@ class WaitingLines:
         return Gate(None, locked=answer[1] > 0)
 
     def list_active(self, event_ids: Collection[str]) -> set[str]:
-        """Name events that have a line or are paused, and return those that any instance named
-        within ACTIVE_MS."""
+        """Name events that have a line or are paused, and return all such events: those that any
+        instance named within ACTIVE_MS, and those that are paused."""
         times = ACTIVE_MS, ACTIVE_MS + PAUSED_MS
         return set(self._redis.run(self._list, [keys.WAITING_LINES], *times, *event_ids))
 
