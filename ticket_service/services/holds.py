@@ -1,21 +1,20 @@
 """What holding seats and holding tickets have in common.
 
-A hold is a pending reservation with an end. Making one is a single script (sql/hold_seats.sql,
+A hold is a pending reservation that expires. One script makes it (sql/hold_seats.sql,
 sql/hold_tickets.sql):
 
-1. an advisory lock on the buyer, so that their limit and their Idempotency-Key are judged one
-   request at a time;
-2. the rows they want, locked in the order of their ids, so that two requests never wait for each
-   other in a circle (docs/architecture.md, "Rules");
-3. one statement that decides — its *verdict* — and writes everything only if the verdict is
-   ACCEPTED.
+1. It takes an advisory lock on the buyer, so that their limit and their Idempotency-Key are
+   checked by one request at a time.
+2. It locks the rows that they want in the order of their ids, which prevents deadlocks
+   (docs/architecture.md, "Rules").
+3. One statement decides on a *verdict*, and writes only if the verdict is ACCEPTED.
 
-Others lock in this order too: the reservation, then its seats, then its ticket types, each by id.
-A new reservation's row is nobody's to wait for, so no circle closes.
+The other writers lock the reservation, its seats and its ticket types in that order, each by id.
+Nobody can wait for the row of a new reservation, so they cannot deadlock with a hold.
 
-The repeat of a request whose reservation was made needs nothing of this, and no place inside and no
-seat lock either: where one of them is refused, `hold_once` looks for the reservation, without any
-lock, before it says so.
+A repeat of a request whose reservation was made must succeed even if it cannot get a place in the
+waiting room or a lock. So `hold_once` looks for the reservation, without any lock, before it
+refuses.
 """
 
 from __future__ import annotations
@@ -47,23 +46,23 @@ from ticket_service.stores.postgres import NothingWritten, Postgres, ReferenceMi
 from ticket_service.stores.stuck_rows import Rows
 
 MAX_AMOUNT = 2_147_483_647
-"""Won: what the column total_amount can hold."""
+"""In won: the maximum of the column total_amount."""
 
 _EVENT_EXISTS = SqlScript(event_exists="SELECT FROM events WHERE id = %(event_id)s")
 
 
 class Gate(Protocol):
-    """The door between the waiting room and the sale."""
+    """The check between the waiting room and the sale."""
 
     def pass_gate(self, user_id: str, event_id: str, seat_ids: list[str], owner: str) -> None:
-        """Be inside, or come in on the spot; and take the locks of these seats for `owner`.
+        """Check that the user is inside, or let them in, and lock these seats for `owner`.
 
         Raises EventNotFound, QueueRequired, SeatLocked, QueueUnavailable, ServiceUnavailable.
         """
 
 
 class HoldVerdict(StrEnum):
-    """The verdicts of hold_seats.sql and hold_tickets.sql; what they mean stands there."""
+    """The verdicts of hold_seats.sql and hold_tickets.sql, which explain them."""
 
     ACCEPTED = "ACCEPTED"
     REPEATED = "REPEATED"
@@ -88,7 +87,7 @@ class HoldRules:
 
     @classmethod
     def of(cls, settings: Settings) -> HoldRules:
-        """As the settings say."""
+        """Take the limits from the settings."""
         return cls(
             ttl_seconds=settings.hold_ttl_seconds,
             max_seats=settings.max_seats_per_reservation,
@@ -99,18 +98,18 @@ class HoldRules:
 
 @dataclass(frozen=True, slots=True)
 class HoldRequest:
-    """Who wants to hold something of which event, and under which reservation id."""
+    """A request to hold something: the buyer, the event, and the id of the reservation."""
 
     buyer_id: str
     event_id: str
     reservation_id: str
     has_key: bool
-    """Whether it has an Idempotency-Key, so that it may be a repeat."""
+    """Whether it has an Idempotency-Key, and so may be a repeat."""
 
     @classmethod
     def new(cls, buyer_id: str, event_id: str, idempotency_key: str | None) -> HoldRequest:
-        """With a key, the id follows from buyer and key, so that a repeat finds the first
-        reservation in PostgreSQL itself and needs no memory of keys."""
+        """Make a request. With a key, the reservation's id is derived from buyer and key, so a
+        repeat finds the first reservation by its id and keys need not be stored."""
         if idempotency_key is None:
             reservation_id = uuid.uuid4()
         else:
@@ -118,7 +117,7 @@ class HoldRequest:
         return cls(buyer_id, event_id, str(reservation_id), idempotency_key is not None)
 
     def parameters(self, rules: HoldRules) -> dict[str, Any]:
-        """Those that hold_seats.sql and hold_tickets.sql have in common."""
+        """Return the parameters that hold_seats.sql and hold_tickets.sql have in common."""
         return {
             "buyer_id": self.buyer_id,
             "event_id": self.event_id,
@@ -137,9 +136,9 @@ def run_hold(
     parameters: dict[str, Any],
     waits_for: Rows = (),
 ) -> tuple[Any, ...]:
-    """Run a holding script; the columns of its one row, of which the first is a HoldVerdict.
+    """Run a script that holds, and return the columns of its row: first the HoldVerdict.
 
-    `waits_for`: the rows for which it stands in line.
+    `waits_for`: the rows whose locks it waits for.
 
     Raises UserNotFound, EventNotFound, ServiceUnavailable.
     """
@@ -148,7 +147,7 @@ def run_hold(
             script, parameters, group=request.event_id, waits_for=waits_for
         )
     except ReferenceMissing as error:
-        # The seats and ticket types are locked, so it is the user, or the event vanished just now.
+        # The seats and ticket types are locked, so the user or the event is missing.
         if postgres.transaction(_EVENT_EXISTS, {"event_id": request.event_id}):
             raise UserNotFound from error
         raise EventNotFound from error
@@ -160,12 +159,12 @@ def hold_once(
     hold: Callable[[], dict[str, Any] | None],
     first: Callable[[], dict[str, Any] | None],
 ) -> dict[str, Any]:
-    """The reservation that `hold` makes; for a repeat the one that was made, whatever others do.
+    """Return the reservation that `hold` makes, or for a repeat the one that was made before.
 
     Args:
-        request: what is asked for.
-        hold: makes the reservation; gives None for a repeat.
-        first: reads, without a lock, what the first request made; gives None if that is nothing.
+        request: the request.
+        hold: makes the reservation, and returns None for a repeat.
+        first: reads without a lock what the first request made, and returns None if nothing.
 
     Raises what they raise, and ServiceUnavailable.
     """
@@ -176,13 +175,13 @@ def hold_once(
         if reservation is None:
             raise
     reservation = reservation or first()
-    if reservation is None:  # deleted by hand, between two statements
+    if reservation is None:  # somebody deleted it between the two statements
         raise ServiceUnavailable
     return reservation
 
 
 def refusal(verdict: HoldVerdict, rules: HoldRules) -> ServiceError:
-    """The error for a verdict that both kinds of hold can meet."""
+    """Return the error for a verdict that both kinds of hold can have."""
     errors: dict[HoldVerdict, ServiceError] = {
         HoldVerdict.EVENT_NOT_FOUND: EventNotFound(),
         HoldVerdict.SALE_NOT_OPEN: SaleNotOpen(),
@@ -195,12 +194,12 @@ def refusal(verdict: HoldVerdict, rules: HoldRules) -> ServiceError:
 
 
 def check_same(repeated: object, first: object) -> None:
-    """Raise IdempotencyKeyReused unless a repeated request asks for what the first one did."""
+    """Raise IdempotencyKeyReused unless a repeat asks for the same as the first request."""
     if repeated != first:
         raise IdempotencyKeyReused
 
 
 def _reservation_number() -> str:
-    """For example ``T261122-KX7Q2MHN4RWB``: the day in UTC, and 60 random bits."""
+    """Return a number such as ``T261122-KX7Q2MHN4RWB``: the day in UTC, and 60 random bits."""
     word = base64.b32encode(secrets.token_bytes(8))[:12].decode()
     return f"T{datetime.now(UTC):%y%m%d}-{word}"

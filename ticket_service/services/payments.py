@@ -1,14 +1,14 @@
-"""What the Payment Service tells us about a reservation, instead of writing the tables itself.
+"""Payments that the Payment Service reports to us, instead of writing the tables itself.
 
-In one transaction: the payment is remembered, and the reservation confirmed or given back. A
-payment for a hold that is over gets the same seats and tickets if all are still free; else it must
-be given back.
+One transaction records the payment, and confirms the reservation or cancels it. A payment for a
+hold that is over takes the same seats and tickets if all are still available. Otherwise it must be
+refunded.
 
-So a refund is due for a payment that came too late (sql/record_payment.sql), and for the payment of
-a reservation that the buyer cancelled (sql/cancel.sql). Each is a row of ticket_service_payments
-whose verdict is REFUND_DUE until the Payment Service tells that it gave the money back
-(sql/record_refund.sql); then it is REFUNDED. Only the Payment Service makes a reservation's
-payment_status `refunded`: by telling us, or in the table itself.
+A refund is due for a payment that came too late (sql/record_payment.sql), and for the payment of a
+reservation that the buyer cancelled (sql/cancel.sql). Each is a row of ticket_service_payments
+with the verdict REFUND_DUE. The verdict becomes REFUNDED when the Payment Service reports the
+refund (sql/record_refund.sql). Only the Payment Service sets a reservation's payment_status to
+`refunded`: by that report, or in the table itself.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ RECORD_REFUND = SqlScript.from_file("record_refund")
 
 
 class PaymentVerdict(StrEnum):
-    """The verdicts of record_payment.sql and record_refund.sql; what they mean stands there."""
+    """The verdicts of record_payment.sql and record_refund.sql, which explain them."""
 
     REUSED = "REUSED"
     REPEATED = "REPEATED"
@@ -43,7 +43,7 @@ class PaymentVerdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Payment:
-    """What the Payment Service says."""
+    """A payment as the Payment Service reports it."""
 
     payment_id: str
     status: str
@@ -51,8 +51,8 @@ class Payment:
     method: str | None
 
 
-class _Noted(NamedTuple):
-    """The row of record_payment.sql, and of record_refund.sql."""
+class _Recorded(NamedTuple):
+    """The row that record_payment.sql and record_refund.sql return."""
 
     verdict: PaymentVerdict
     first_verdict: str | None
@@ -65,13 +65,13 @@ class _Noted(NamedTuple):
 
     @property
     def refund_due(self) -> bool:
-        """Whether the payment must be given back, also if we said so before."""
-        said = self.first_verdict if self.verdict == PaymentVerdict.REPEATED else self.verdict
-        return said == PaymentVerdict.REFUND_DUE
+        """Whether the payment must be refunded. A repeat gets the same answer as before."""
+        first = self.first_verdict if self.verdict == PaymentVerdict.REPEATED else self.verdict
+        return first == PaymentVerdict.REFUND_DUE
 
     @property
     def change(self) -> Change:
-        """What the notice changed; who has paid has nothing more to do inside."""
+        """What the report changed. A buyer who has paid leaves the waiting room."""
         match self.verdict:
             case PaymentVerdict.FREED:
                 return Change(self.seat_ids, "available", stock=self.has_tickets)
@@ -86,7 +86,7 @@ class _Noted(NamedTuple):
 
 
 class Payments:
-    """Takes note of payments."""
+    """Records payments."""
 
     def __init__(
         self,
@@ -97,22 +97,22 @@ class Payments:
         self._after_write = after_write
 
     def record(self, reservation_id: str, payment: Payment) -> dict[str, Any]:
-        """Confirm the reservation, give it back, or note its refund; said again, nothing changes.
+        """Confirm the reservation, cancel it, or record its refund. A repeat changes nothing.
 
-        Raises ReservationNotFound, PaymentReused, RefundDue (which is remembered),
-        ServiceUnavailable.
+        Returns the reservation's id and its new statuses. Raises ReservationNotFound,
+        PaymentReused, RefundDue (the payment is recorded all the same), ServiceUnavailable.
         """
         event_id = event_of(self._postgres, reservation_id)
         with self._after_write.changing(event_id):
-            noted = self._note(reservation_id, payment, event_id)
-        self._after_write.tell(event_id, noted.change)
+            recorded = self._record(reservation_id, payment, event_id)
+        self._after_write.tell(event_id, recorded.change)
         return {
             "id": reservation_id,
-            "status": noted.status,
-            "paymentStatus": noted.payment_status,
+            "status": recorded.status,
+            "paymentStatus": recorded.payment_status,
         }
 
-    def _note(self, reservation_id: str, payment: Payment, event_id: str | None) -> _Noted:
+    def _record(self, reservation_id: str, payment: Payment, event_id: str | None) -> _Recorded:
         rows = self._postgres.transaction(
             RECORD_REFUND if payment.status == "refunded" else RECORD_PAYMENT,
             {
@@ -126,16 +126,16 @@ class Payments:
         if not rows:
             raise ReservationNotFound
         verdict, *others = rows[0]
-        noted = _Noted(PaymentVerdict(verdict), *others)
-        if noted.verdict == PaymentVerdict.REUSED:
+        recorded = _Recorded(PaymentVerdict(verdict), *others)
+        if recorded.verdict == PaymentVerdict.REUSED:
             raise PaymentReused
-        if noted.verdict == PaymentVerdict.REFUND_DUE:
+        if recorded.verdict == PaymentVerdict.REFUND_DUE:
             metrics.REFUNDS_DUE.inc()
-        if noted.refund_due:
+        if recorded.refund_due:
             refund = {
                 "reservationId": reservation_id,
                 "paymentId": payment.payment_id,
-                "amount": noted.amount,
+                "amount": recorded.amount,
             }
             raise RefundDue({"refund": refund})
-        return noted
+        return recorded

@@ -48,7 +48,7 @@ _MINE = SqlScript(
 
 
 def _one(title: str, places: str, lines: str) -> SqlScript:
-    """The query for one reservation, with more columns of its event and its lines as given."""
+    """Return the query for one reservation, with these columns of its event and its lines."""
     text = f"""
     SELECT json_build_object('reservation', row_to_json(one))::text
     FROM (
@@ -90,7 +90,7 @@ CANCEL = SqlScript.from_file("cancel")
 
 
 class CancelVerdict(StrEnum):
-    """The verdicts of cancel.sql; what they mean stands there."""
+    """The verdicts of cancel.sql, which explains them."""
 
     ACCEPTED = "ACCEPTED"
     ALREADY_CANCELLED = "ALREADY_CANCELLED"
@@ -105,8 +105,8 @@ _REFUSALS = {
 }
 
 
-class _GivenBack(NamedTuple):
-    """The row of cancel.sql."""
+class _Cancellation(NamedTuple):
+    """The row that cancel.sql returns."""
 
     verdict: CancelVerdict
     seat_ids: list[str]
@@ -115,7 +115,10 @@ class _GivenBack(NamedTuple):
 
 
 class Reservations:
-    """Reads return JSON as bytes, as the wire shows it. All raise ServiceUnavailable."""
+    """Reads and cancels reservations.
+
+    Reads return JSON as bytes, in the shape of the API. All methods raise ServiceUnavailable.
+    """
 
     def __init__(self, postgres: Postgres, reads: Postgres, after_write: AfterWrite) -> None:
         self._postgres = postgres
@@ -123,32 +126,33 @@ class Reservations:
         self._after_write = after_write
 
     def mine(self, buyer_id: str, page: int, limit: int) -> bytes:
-        """The buyer's reservations, newest first."""
+        """Return the buyer's reservations, newest first."""
         return self._json(_MINE, buyer_id, page=page, limit=limit)
 
     def with_items(self, buyer_id: str, reservation_id: str) -> bytes:
-        """One reservation of the buyer with its lines. Raises ReservationNotFound."""
+        """Return a reservation of the buyer with its lines. Raises ReservationNotFound."""
         return self._json(_WITH_ITEMS, buyer_id, reservation_id=reservation_id)
 
     def with_seats(self, buyer_id: str, reservation_id: str) -> bytes:
-        """One reservation of the buyer with its seats. Raises ReservationNotFound."""
+        """Return a reservation of the buyer with its seats. Raises ReservationNotFound."""
         return self._json(_WITH_SEATS, buyer_id, reservation_id=reservation_id)
 
     def cancel(self, buyer_id: str, reservation_id: str) -> bool:
-        """Give back what the reservation has, exactly once; whether its payment is to be refunded.
+        """Cancel the reservation and give back its seats and tickets, exactly once.
 
-        Raises ReservationNotFound, AlreadyCancelled, ReservationExpired, CancellationClosed.
+        Returns whether its payment must be refunded. Raises ReservationNotFound, AlreadyCancelled,
+        ReservationExpired, CancellationClosed.
         """
         event_id = event_of(self._postgres, reservation_id)
         with self._after_write.changing(event_id):
-            back = self._give_back(buyer_id, reservation_id, event_id)
-        if back.refund_due:
+            done = self._cancel(buyer_id, reservation_id, event_id)
+        if done.refund_due:
             metrics.REFUNDS_DUE.inc()
-        self._after_write.tell(event_id, Change(back.seat_ids, "available", back.has_tickets))
-        return back.refund_due
+        self._after_write.tell(event_id, Change(done.seat_ids, "available", done.has_tickets))
+        return done.refund_due
 
-    def _give_back(self, buyer_id: str, reservation_id: str, event_id: str | None) -> _GivenBack:
-        """Cancel it; raises what `cancel` does."""
+    def _cancel(self, buyer_id: str, reservation_id: str, event_id: str | None) -> _Cancellation:
+        """Run the script. Raises what `cancel` raises."""
         rows = self._postgres.transaction(
             CANCEL,
             {"buyer_id": buyer_id, "reservation_id": reservation_id},
@@ -157,10 +161,10 @@ class Reservations:
         if not rows:
             raise ReservationNotFound
         verdict, *others = rows[0]
-        back = _GivenBack(CancelVerdict(verdict), *others)
-        if back.verdict != CancelVerdict.ACCEPTED:
-            raise _REFUSALS[back.verdict]
-        return back
+        done = _Cancellation(CancelVerdict(verdict), *others)
+        if done.verdict != CancelVerdict.ACCEPTED:
+            raise _REFUSALS[done.verdict]
+        return done
 
     def _json(self, query: SqlScript, buyer_id: str, **parameters: str | int) -> bytes:
         rows = self._reads.transaction(query, {"buyer_id": buyer_id, **parameters}, group=buyer_id)

@@ -51,7 +51,7 @@ log = logging.getLogger(__name__)
 
 
 class _Decision(NamedTuple):
-    """The row of hold_seats.sql."""
+    """The row that hold_seats.sql returns."""
 
     verdict: HoldVerdict
     taken: list[str] | None
@@ -61,7 +61,7 @@ class _Decision(NamedTuple):
 
 
 class _SeatHold(NamedTuple):
-    """A reservation of seats, as FIRST_HOLD reads it."""
+    """A reservation of seats, with the columns of FIRST_HOLD."""
 
     event_id: str
     number: str
@@ -71,7 +71,7 @@ class _SeatHold(NamedTuple):
     seats: list[dict[str, Any]]
 
     def shown(self, reservation_id: str) -> dict[str, Any]:
-        """As the wire shows it."""
+        """Return the reservation in the shape of the API."""
         return {
             "id": reservation_id,
             "reservationNumber": self.number,
@@ -101,11 +101,11 @@ class SeatHolds:
     def reserve(
         self, buyer_id: str, event_id: str, seat_ids: list[str], idempotency_key: str | None
     ) -> dict[str, Any]:
-        """Hold all of these seats for the buyer, or none; the reservation as the wire shows it.
+        """Hold all of these seats for the buyer, or none of them.
 
-        Raises InvalidInput, QueueRequired, SeatLocked, SeatAlreadyReserved, SeatNotFound,
-        EventNotFound, SaleNotOpen, LimitExceeded, AmountTooLarge, UserNotFound,
-        IdempotencyKeyReused, ServiceUnavailable.
+        Returns the reservation in the shape of the API. Raises InvalidInput, QueueRequired,
+        SeatLocked, SeatAlreadyReserved, SeatNotFound, EventNotFound, SaleNotOpen, LimitExceeded,
+        AmountTooLarge, UserNotFound, IdempotencyKeyReused, ServiceUnavailable.
         """
         self._check_count(seat_ids)
         request = HoldRequest.new(buyer_id, event_id, idempotency_key)
@@ -124,10 +124,10 @@ class SeatHolds:
             raise InvalidInput({"seatIds": ["Choose each seat once."]})
 
     def _reserve(self, request: HoldRequest, seat_ids: list[str]) -> dict[str, Any] | None:
-        """Pass the gate, hold, and tell; None for a repeat."""
+        """Pass the gate, make the hold and announce it. Return None for a repeat."""
         event_id = request.event_id
-        # The owner of the locks is the reservation: a repeat under the same Idempotency-Key has the
-        # same id, passes here, and waits in PostgreSQL while the first one is on its way.
+        # The reservation owns the locks. A repeat with the same Idempotency-Key has the same
+        # reservation id, so it passes the gate, and waits in PostgreSQL for the first request.
         self._gate.pass_gate(request.buyer_id, event_id, seat_ids, request.reservation_id)
         with finishing(partial(self._unlock, request, seat_ids)):
             reservation = self._hold(request, seat_ids)
@@ -136,7 +136,7 @@ class SeatHolds:
         return reservation
 
     def _unlock(self, request: HoldRequest, seat_ids: list[str], changed: bool) -> None:
-        """Free the locks and, in the same call, make kept answers stale if they may be."""
+        """Release the locks. If something may have changed, invalidate cached answers too."""
         try:
             self._locks.release(request.event_id, seat_ids, request.reservation_id, changed=changed)
         except RedisUnavailable:
@@ -144,7 +144,7 @@ class SeatHolds:
             log.warning(message, extra={"event_id": request.event_id})
 
     def _hold(self, request: HoldRequest, seat_ids: list[str]) -> dict[str, Any] | None:
-        """The new reservation; None for a repeat."""
+        """Return the new reservation, or None for a repeat."""
         parameters = request.parameters(self._rules) | {"seat_ids": seat_ids}
         try:
             decision = _Decision(*run_hold(self._postgres, HOLD_SEATS, request, parameters))
@@ -169,7 +169,7 @@ class SeatHolds:
         ).shown(request.reservation_id)
 
     def _first(self, request: HoldRequest, seat_ids: list[str]) -> dict[str, Any] | None:
-        """What the first request with this Idempotency-Key made; None if nothing."""
+        """Return what the first request with this Idempotency-Key made, or None."""
         rows = self._postgres.transaction(FIRST_HOLD, {"reservation_id": request.reservation_id})
         if not rows:
             return None

@@ -1,7 +1,7 @@
-"""Holding tickets: so many of a ticket type, no seat of one's own.
+"""Holding tickets: a number of tickets of a type, without seats.
 
-Two buyers on one ticket type can both win, so nobody is refused for being second: the row lock
-puts them in line (docs/architecture.md, "Rules"), and it is held for one statement and the commit.
+Two buyers of one ticket type can both succeed, so the second one waits for the row lock instead of
+being refused (docs/architecture.md, "Rules"). The lock is held for one statement and the commit.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ FIRST_HOLD = SqlScript(first_ticket_hold=_FIRST_HOLD)
 
 
 class _Decision(NamedTuple):
-    """The row of hold_tickets.sql."""
+    """The row that hold_tickets.sql returns."""
 
     verdict: HoldVerdict
     sold_out: list[str] | None
@@ -57,7 +57,7 @@ class _Decision(NamedTuple):
 
 
 class _TicketHold(NamedTuple):
-    """A reservation of tickets, as FIRST_HOLD reads it."""
+    """A reservation of tickets, with the columns of FIRST_HOLD."""
 
     event_id: str
     number: str
@@ -69,7 +69,7 @@ class _TicketHold(NamedTuple):
     items: list[dict[str, Any]]
 
     def shown(self, reservation_id: str) -> dict[str, Any]:
-        """As the wire shows it."""
+        """Return the reservation in the shape of the API."""
         return {
             "id": reservation_id,
             "reservationNumber": self.number,
@@ -104,9 +104,9 @@ class TicketHolds:
         items: Iterable[tuple[str, int]],
         idempotency_key: str | None,
     ) -> dict[str, Any]:
-        """Hold all of `items`, pairs of ticket type id and quantity, or none.
+        """Hold all of `items`, pairs of ticket type id and quantity, or none of them.
 
-        Lines of the same ticket type are merged. Returns the reservation as the wire shows it.
+        Lines of the same ticket type are merged. Returns the reservation in the shape of the API.
         Raises InvalidInput, QueueRequired, TicketsSoldOut, TicketTypeNotFound, EventNotFound,
         SaleNotOpen, LimitExceeded, AmountTooLarge, UserNotFound, IdempotencyKeyReused,
         ServiceUnavailable.
@@ -131,7 +131,7 @@ class TicketHolds:
         return quantities
 
     def _reserve(self, request: HoldRequest, quantities: Counter[str]) -> dict[str, Any] | None:
-        """Pass the gate, hold, and tell; None for a repeat."""
+        """Pass the gate, make the hold and announce it. Return None for a repeat."""
         event_id = request.event_id
         self._gate.pass_gate(request.buyer_id, event_id, [], request.reservation_id)
         with self._after_write.changing(event_id):
@@ -141,7 +141,7 @@ class TicketHolds:
         return reservation
 
     def _hold(self, request: HoldRequest, quantities: Counter[str]) -> dict[str, Any] | None:
-        """The new reservation; None for a repeat."""
+        """Return the new reservation, or None for a repeat."""
         parameters = request.parameters(self._rules) | {
             "ticket_type_ids": list(quantities.keys()),
             "quantities": list(quantities.values()),
@@ -176,7 +176,7 @@ class TicketHolds:
         ).shown(request.reservation_id)
 
     def _first(self, request: HoldRequest, quantities: Counter[str]) -> dict[str, Any] | None:
-        """What the first request with this Idempotency-Key made; None if nothing."""
+        """Return what the first request with this Idempotency-Key made, or None."""
         rows = self._postgres.transaction(FIRST_HOLD, {"reservation_id": request.reservation_id})
         if not rows:
             return None

@@ -1,9 +1,9 @@
-"""What is told after a payment was noted, for each verdict."""
+"""What is announced after a payment is recorded, for each verdict."""
 
 import pytest
 
 from ticket_service.services.after_write import Change
-from ticket_service.services.payments import PaymentVerdict, _Noted
+from ticket_service.services.payments import PaymentVerdict, _Recorded
 
 NOTHING = Change()
 
@@ -20,8 +20,8 @@ CHANGES = {
 }
 
 
-def noted(verdict: PaymentVerdict, *, has_tickets: bool = True) -> _Noted:
-    return _Noted(
+def recorded(verdict: PaymentVerdict, *, has_tickets: bool = True) -> _Recorded:
+    return _Recorded(
         verdict=verdict,
         first_verdict=None,
         buyer_id="buyer",
@@ -35,9 +35,9 @@ def noted(verdict: PaymentVerdict, *, has_tickets: bool = True) -> _Noted:
 
 @pytest.mark.parametrize("verdict", PaymentVerdict)
 def test_each_verdict_has_its_change(verdict: PaymentVerdict):
-    assert noted(verdict).change == CHANGES[verdict]
+    assert recorded(verdict).change == CHANGES[verdict]
 
 
 @pytest.mark.parametrize("verdict", [PaymentVerdict.FREED, PaymentVerdict.TAKEN_AGAIN])
 def test_without_tickets_the_stock_is_as_before(verdict: PaymentVerdict):
-    assert not noted(verdict, has_tickets=False).change.stock
+    assert not recorded(verdict, has_tickets=False).change.stock
