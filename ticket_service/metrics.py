@@ -23,13 +23,14 @@ EXPIRY_LAG = Histogram(
     buckets=(0.05, 0.1, 0.25, 0.5, 0.75, 1, 2, 5, 10, 60),
 )
 EXPIRY_OVERDUE = Gauge(
-    "ticket_expiry_overdue_seconds", "Age of the oldest ended hold that stands, events aside apart"
+    "ticket_expiry_overdue_seconds",
+    "Age of the oldest expired hold that still stands, without deferred events",
 )
 EXPIRY_ASIDE = Gauge(
-    "ticket_expiry_aside_events", "Events whose holds are ended apart, as rows of them are locked"
+    "ticket_expiry_aside_events", "Events whose holds are ended separately, as rows are locked"
 )
 EXPIRY_ASIDE_SECONDS = Gauge(
-    "ticket_expiry_aside_seconds", "For how long the first of these events has been set aside"
+    "ticket_expiry_aside_seconds", "How long the first of these events has been deferred"
 )
 AUDIT_FAULTS = Gauge(
     "ticket_audit_faults", "Rules of the books that did not hold, when last looked at"

@@ -70,8 +70,7 @@ FEED_CONNECTIONS = MAX_CONCURRENT_READS + 1
 """For the feeds: the loop's readings, and one for sockets that join meanwhile."""
 
 LOOP_CONNECTIONS = 2 + WORKERS
-"""For the loops that write: the expiry, the event status, and the events that the expiry has set
-aside."""
+"""For the loops that write: the expiry with its deferred events, and the event status."""
 
 ADMISSION_INTERVAL = 0.25
 """Seconds between two rounds of admissions. A free place is to be taken within a second."""

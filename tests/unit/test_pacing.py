@@ -1,4 +1,4 @@
-"""How much one person and one client may send, and in which rounds holds are ended apart."""
+"""How much one person and one client may send, and in which rounds a deferred event is tried."""
 
 import pytest
 

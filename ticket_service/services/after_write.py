@@ -1,4 +1,4 @@
-"""What follows a write to an event's inventory: kept answers become stale, and people are told."""
+"""What follows a write to an event's inventory: invalidating cached answers, and announcing it."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ class Change(NamedTuple):
     """What a write changed."""
 
     seat_ids: Collection[str] = ()
-    """The seats whose status is another now."""
+    """The seats whose status changed."""
     status: str = "available"
-    """That of these seats."""
+    """The new status of these seats."""
     stock: bool = False
-    """Whether the stock of a ticket type is another now."""
+    """Whether the stock of a ticket type changed."""
     leaving: Collection[str] = ()
-    """The people whose stay in the waiting room it ends: they paid, or their holds ran out."""
+    """The people whose stay in the waiting room ends, since they paid or their holds expired."""
 
 
 @contextmanager
 def finishing(finish: Callable[[bool], None]) -> Iterator[None]:
-    """Around a write: in the end `finish` learns whether something may have changed.
+    """Wrap a write, and then tell `finish` whether something may have changed.
 
-    Nothing has where the write was refused. A connection that broke may have committed.
+    A write that was refused changed nothing. One whose connection broke may have committed.
     """
     changed = True
     try:
@@ -45,8 +45,10 @@ def finishing(finish: Callable[[bool], None]) -> Iterator[None]:
 
 
 class AfterWrite:
-    """Makes kept answers stale, and tells people; both after the commit, and without raising: what
-    is committed stays so, whoever hears of it."""
+    """Invalidates cached answers, and announces changes.
+
+    Both happen after the commit and do not raise, since the write itself has succeeded.
+    """
 
     def __init__(
         self,
@@ -60,9 +62,9 @@ class AfterWrite:
         self._end_stays = end_stays
 
     def changing(self, event_id: str | None) -> AbstractContextManager[None]:
-        """Around a write: it makes every kept answer about this event stale, unless refused.
+        """Wrap a write. It invalidates the cached answers about this event, unless it was refused.
 
-        Nothing is kept about the event of a reservation that outlived it, which is None.
+        `event_id` is None for a reservation whose event was deleted: nothing is cached about it.
         """
 
         def finish(changed: bool) -> None:
@@ -72,11 +74,11 @@ class AfterWrite:
         return finishing(finish)
 
     def make_stale(self, event_id: str) -> None:
-        """Make every kept answer about this event stale."""
+        """Invalidate all cached answers about this event."""
         self._versions.change(event_id)
 
     def tell(self, event_id: str | None, change: Change) -> None:
-        """Tell those who look at the event, if there still is one; call after `changing`."""
+        """Announce the change to everyone who watches the event. Call it after `changing`."""
         if event_id is None:
             return
         self._announcer.inventory_changed(

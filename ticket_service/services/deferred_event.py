@@ -1,4 +1,4 @@
-"""An event whose holds are ended apart from those of others, and when it is its turn."""
+"""An event whose holds are ended separately from those of others, and when it has its turn."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ from collections.abc import Iterable
 
 FIRST_PAUSE = 0.25
 MAX_PAUSE = 4.0
-"""Seconds between two rounds; it grows while no hold of the event can be ended."""
+"""Seconds between two rounds. The pause grows while no hold of the event can be ended."""
 
 FIRST_WAIT_MS = 100
 MAX_WAIT_MS = 300
-"""For the row of a ticket type. Buyers keep it for a millisecond each, other programs may for
-long; the wait grows like the pause, so that many locked rows at once are passed quickly."""
+"""How long to wait for the row of a ticket type. Buyers lock it for a millisecond each, other
+programs perhaps for long. The wait is short at first, so that many locked rows are passed quickly;
+it grows like the pause."""
 
 MAX_MISSED = 1_000
-"""Locked seats after which a round ends; the holds behind them have to wait."""
+"""Locked seats after which a round ends. The holds behind them must wait for the next one."""
 
 FAILURES_TO_LOG = 3
 
@@ -26,18 +27,18 @@ log = logging.getLogger(__name__)
 class DeferredEvent:
     """One such event.
 
-    A *round* goes through its holds that are due, one batch a turn: for each ticket type that was
-    locked, after a wait for its row; in the end without. Holds that need a *missed* row, one that
-    others have locked, are passed over.
+    A *round* goes through the holds that are due, one batch a turn. First it waits for the row of
+    each ticket type that was locked, then it ends the other holds without waiting. It skips holds
+    that need a *missed* row, which is one that others have locked.
     """
 
     def __init__(self, event_id: str, missed_types: Iterable[str] = ()) -> None:
         self.event_id = event_id
         self.since = self.next_at = time.monotonic()
         self.busy = False
-        """Whether a greenlet is at it."""
+        """Whether a greenlet is working on it."""
         self.over = False
-        """Whether a whole round missed nothing: the event need not be set aside any more."""
+        """Whether a whole round missed nothing, so that the event need not be deferred any more."""
         self.failures = 0
         """Rounds in a row that ended no hold."""
         self.ticket_type_id: str | None
@@ -47,16 +48,23 @@ class DeferredEvent:
 
     @property
     def wait_ms(self) -> int:
-        """For how long to wait for the ticket type."""
+        """How long to wait for the ticket type, in milliseconds."""
         return min(FIRST_WAIT_MS << self.failures, MAX_WAIT_MS)
 
     @property
     def missed(self) -> list[str]:
-        """The rows that others have locked, as far as is known."""
+        """The rows that others are known to have locked."""
         return sorted(self._seats | (self._types - {self.ticket_type_id}))
 
     def note(self, ended: int, seats: Iterable[str], types: Iterable[str], *, more: bool) -> None:
-        """A turn ended so many holds and missed these rows; whether there may be more like it."""
+        """Note what a turn did.
+
+        Args:
+            ended: how many holds it ended.
+            seats: the seats that it missed.
+            types: the ticket types that it missed.
+            more: whether there may be more holds for the same kind of turn.
+        """
         self._ended += ended
         self._seats.update(seats)
         new = sorted(set(types) - self._types)
@@ -72,14 +80,14 @@ class DeferredEvent:
         self._go_on()
 
     def note_locked(self) -> None:
-        """The ticket type was waited for in vain, or a whole table is locked."""
+        """Note that the wait for the ticket type timed out, or that a whole table is locked."""
         if self.ticket_type_id is None:
             self._end_round(over=False)
         else:
             self._go_on()
 
     def note_failure(self) -> None:
-        """Something else failed."""
+        """Note that a turn failed for another reason."""
         self._end_round(over=False)
 
     def _go_on(self) -> None:
@@ -87,7 +95,7 @@ class DeferredEvent:
             self._end_round(over=not self._seats and not self._types)
         else:
             self._take_step()
-            self.next_at = time.monotonic()  # behind the events that have waited meanwhile
+            self.next_at = time.monotonic()  # after the events that are waiting already
 
     def _end_round(self, *, over: bool) -> None:
         self.over = over
@@ -103,7 +111,7 @@ class DeferredEvent:
         self._seats: set[str] = set()
         self._to_wait_for = sorted(self._types)
         self._looked = False
-        """Whether the holds that need none of the missed rows were gone through."""
+        """Whether this round has ended the holds that need none of the missed rows."""
         self._take_step()
 
     def _take_step(self) -> None:

@@ -1,4 +1,4 @@
-"""What the expiry reads about holds past their end; sql/expire.sql ends them."""
+"""The queries of the expiry for holds that expired. sql/expire.sql ends them."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import NamedTuple
 from ticket_service.stores.postgres import SqlScript
 
 BATCH = 200
-"""Holds in one transaction: it keeps the rows of their ticket types for some milliseconds."""
+"""Holds in one transaction, which locks the rows of their ticket types for some milliseconds."""
 
 NO_EVENT = "00000000-0000-0000-0000-000000000000"
-"""Stands for the event of a hold whose event was deleted."""
+"""The event id of a hold whose event was deleted."""
 
 _EVENT = f"coalesce(event_id, '{NO_EVENT}')"
 
-# As sql/expire.sql finds them. The time is that of the statement, which an index can use.
+# The same condition as in sql/expire.sql. statement_timestamp() is stable, so an index can be used.
 _DUE = """
     status = 'pending' AND payment_status <> 'completed'
     AND expires_at <= statement_timestamp() AT TIME ZONE 'UTC'
@@ -49,12 +49,12 @@ OVERDUE = SqlScript(
 
 
 class Due(NamedTuple):
-    """A hold that was due: it was ended, unless rows of it were missed."""
+    """A hold that was due. It has ended, unless some of its rows were locked (*missed*)."""
 
     event_id: str
     buyer_id: str
     lag: float
-    """Seconds after its end."""
+    """Seconds since it expired."""
     seat_ids: list[str]
     has_tickets: bool
     missed_seats: list[str]
@@ -62,5 +62,5 @@ class Due(NamedTuple):
 
     @property
     def ended(self) -> bool:
-        """Whether all its rows were had."""
+        """Whether all its rows could be locked."""
         return not self.missed_seats and not self.missed_types

@@ -1,7 +1,7 @@
-"""Moves events through their status: upcoming, on sale, sold out, ended; each at its time.
+"""Keeps the status of events up to date: upcoming, on sale, sold out, ended.
 
-Every instance does this; an event that one of them has locked, the others skip. Nothing here
-decides whether something may be bought: a hold looks at the sale's times and at what is left.
+Every instance does this, and skips the events that another one has locked. The status does not
+decide whether something may be bought: a hold checks the times of the sale and what is left.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from ticket_service.stores.postgres import Postgres, SqlScript, is_of_transactio
 from ticket_service.stores.versions import Versions
 
 SWEEP_INTERVAL = 5.0
-"""Seconds after which everything is looked at again: another program may have moved a sale, for
-which ten seconds are promised, or changed what is left."""
+"""Seconds between two sweeps, which look at all events: another program may have moved a sale,
+which must show within ten seconds, or changed what is left."""
 
 BATCH = 50
-"""Events looked at in one statement: it has 2 s, and a stadium that is sold out has many seats."""
+"""Events in one statement, which must end within 2 s: a stadium that is sold out has many seats."""
 
 MIN_INTERVAL = 0.25
-"""Seconds between two looks at least: so late a status may be."""
+"""Seconds between two looks, at least. A status may be late by as much."""
 
 FAILED_SECONDS = 30
-"""After which an event that cannot be moved is tried again."""
+"""Seconds after which an event whose status failed to change is retried."""
 
 _CLOCK = "statement_timestamp() AT TIME ZONE 'UTC'"
 
@@ -65,7 +65,7 @@ log = logging.getLogger(__name__)
 
 
 class EventStatus:
-    """Moves events."""
+    """Changes the status of events."""
 
     def __init__(self, postgres: Postgres, versions: Versions, announcer: Announcer) -> None:
         self._postgres = postgres
@@ -77,12 +77,12 @@ class EventStatus:
         self._next_at = 0.0
 
     def touch(self, event_id: str) -> None:
-        """Look at this event in the next round: its seats or its stock changed."""
+        """Look at this event in the next round, since its seats or its stock changed."""
         self._touched.add(event_id)
 
     def move(self) -> int:
-        """Move the events whose time has come, or of which the last thing was sold or came back;
-        how many. Raises ServiceUnavailable."""
+        """Change the status of events at the times of their sale, and when they sell out or are
+        available again. Returns how many changed. Raises ServiceUnavailable."""
         now = time.monotonic()
         sweep = now >= self._sweep_at
         touched, self._touched = self._touched, set()
@@ -106,7 +106,7 @@ class EventStatus:
         return moved
 
     def _settle(self, event_ids: list[str]) -> int:
-        """Move these events; each by itself where they cannot be moved together."""
+        """Change the status of these events: together, or if that fails, one by one."""
         event_ids = [id_ for id_ in event_ids if id_ not in self._failed]
         try:
             return self._settle_together(event_ids) if event_ids else 0

@@ -1,7 +1,8 @@
-"""Ends the holds that ran out: their seats and stock come back, and everyone is told.
+"""Ends the holds that expired: releases their seats and stock, and announces that.
 
-Every instance does this, and waits for nobody: a hold of which anybody else has a row is left as it
-is, its event is set aside (deferred_event.py) and ended apart, so that it delays no other.
+Every instance does this, and waits for no row. If another transaction has locked a row of a hold,
+the hold stays as it is, and its event is *deferred*: its holds are ended separately
+(deferred_event.py), so that they delay no other event's.
 """
 
 from __future__ import annotations
@@ -36,13 +37,13 @@ EXPIRE = SqlScript.from_file("expire")
 EXPIRE_AFTER_WAIT = SqlScript.from_file("wait_for_ticket_type", "expire")
 
 FAILED_SECONDS = 60
-"""After which a hold that cannot be ended, for another reason than a lock, is tried again."""
+"""Seconds after which a hold that failed to end, for another reason than a lock, is retried."""
 
 ONE_BY_ONE_SECONDS = 1.0
-"""The longest time for which a turn goes through holds one by one."""
+"""Seconds for which a turn goes through holds one by one, at most."""
 
 WORKERS = 2
-"""Events set aside that have their turn at the same time, each on a connection of its own."""
+"""Deferred events that have their turn at the same time, each on its own connection."""
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +59,7 @@ class Expiry:
         self._postgres = postgres
         self._after_write = after_write
         self._failed: TTLCache[str, None] = TTLCache(10_000, FAILED_SECONDS)
-        self._aside: dict[str, DeferredEvent] = {}
+        self._deferred: dict[str, DeferredEvent] = {}
         self._workers: list[Greenlet[..., None] | None] = [None] * WORKERS
         self._done = 0
         self._looked_at, self._overdue = time.monotonic(), 0.0
@@ -67,10 +68,10 @@ class Expiry:
         )
 
     def end_holds(self) -> int:
-        """End all holds that are past their end, but for those of events set aside, whose turns it
-        starts; how many ended since the last call.
+        """End all holds that expired, and start the turns of the deferred events.
 
-        To be called a few times a second. Raises ServiceUnavailable.
+        Returns how many holds ended since the last call. Call it a few times a second. Raises
+        ServiceUnavailable.
         """
         try:
             self._end_together()
@@ -79,13 +80,13 @@ class Expiry:
                 raise
             log.exception("holds not ended together")
             for (event_id,) in self._postgres.transaction(DUE_EVENTS, self._others()):
-                self._set_aside(event_id)
+                self._defer(event_id)
         self._start_turns()
         [(self._overdue,)] = self._postgres.transaction(OVERDUE, self._others())
         self._looked_at = time.monotonic()
-        metrics.EXPIRY_ASIDE.set(len(self._aside))
-        longest = max((self._looked_at - event.since for event in self._aside.values()), default=0)
-        metrics.EXPIRY_ASIDE_SECONDS.set(longest)
+        metrics.EXPIRY_ASIDE.set(len(self._deferred))
+        since = (self._looked_at - event.since for event in self._deferred.values())
+        metrics.EXPIRY_ASIDE_SECONDS.set(max(since, default=0))
         done, self._done = self._done, 0
         return done
 
@@ -96,20 +97,20 @@ class Expiry:
             for hold in due:
                 if not hold.ended:
                     missed[hold.event_id].update(hold.missed_types)
-            if len(due) == BATCH:  # where most are of one event, the others would wait for them
+            if len(due) == BATCH:  # an event that has most of them would delay the others
                 [(event_id, count)] = Counter(hold.event_id for hold in due).most_common(1)
                 if count > BATCH / 2:
                     missed.setdefault(event_id, set())
             for event_id, types in missed.items():
-                self._set_aside(event_id, types)
+                self._defer(event_id, types)
             if len(due) < BATCH:
                 return
 
     def _others(self) -> dict[str, Any]:
-        """The holds of events that are not set aside, as parameters."""
+        """Return the parameters for the holds of events that are not deferred."""
         return {
             "failed": list(self._failed),
-            "aside": list(self._aside),
+            "aside": list(self._deferred),
             "event_id": None,
             "only": None,
             "missed": [],
@@ -117,7 +118,7 @@ class Expiry:
         }
 
     def _end(self, script: SqlScript, parameters: dict[str, Any]) -> list[Due]:
-        """End one batch, and tell."""
+        """End one batch, announce what ended, and return the whole batch."""
         due = [Due(*row) for row in self._postgres.transaction(script, parameters)]
         by_event: dict[str, list[Due]] = defaultdict(list)
         for hold in due:
@@ -141,10 +142,10 @@ class Expiry:
         )
         self._after_write.tell(event_id, change)
 
-    # Events set aside
+    # Deferred events
 
-    def _set_aside(self, event_id: str, missed_types: Iterable[str] = ()) -> None:
-        self._aside.setdefault(event_id, DeferredEvent(event_id, missed_types))
+    def _defer(self, event_id: str, missed_types: Iterable[str] = ()) -> None:
+        self._deferred.setdefault(event_id, DeferredEvent(event_id, missed_types))
 
     def _start_turns(self) -> None:
         for number, worker in enumerate(self._workers):
@@ -152,11 +153,11 @@ class Expiry:
                 self._workers[number] = gevent.spawn(self._take_turns, fresh_first=number == 0)
 
     def _take_turns(self, *, fresh_first: bool) -> None:
-        """Give turns until no event is due. One worker prefers those that have not failed, so that
-        many locked events do not keep one that is only busy waiting."""
+        """Give turns until no event is due. One worker prefers events that have not failed, so
+        that many locked events do not delay one that is only busy."""
         while True:
             now = time.monotonic()
-            due = [e for e in self._aside.values() if not e.busy and e.next_at <= now]
+            due = [e for e in self._deferred.values() if not e.busy and e.next_at <= now]
             if not due:
                 return
             event = min(due, key=lambda e: (fresh_first and e.failures > 0, e.next_at))
@@ -173,12 +174,12 @@ class Expiry:
             finally:
                 event.busy = False
             if event.over:
-                del self._aside[event.event_id]
+                del self._deferred[event.event_id]
 
     def _take_turn(self, event: DeferredEvent) -> None:
         """End one batch of the event."""
         try:
-            due = self._end_apart(event)
+            due = self._end_deferred(event)
             more = len(due) == BATCH
         except Exception as error:
             if not is_of_transaction(error):
@@ -194,12 +195,12 @@ class Expiry:
         )
 
     def _end_one_by_one(self, event: DeferredEvent) -> list[Due]:
-        """What is wrong with one of them must not hold up the others."""
+        """End the holds of a batch that failed, so that a broken one does not stop the others."""
         until = time.monotonic() + ONE_BY_ONE_SECONDS
         due: list[Due] = []
         for (reservation_id,) in self._postgres.transaction(DUE_OF_ONE, self._of_one(event)):
             try:
-                due += self._end_apart(event, only=reservation_id)
+                due += self._end_deferred(event, only=reservation_id)
             except Exception as error:
                 if not is_of_transaction(error):
                     raise
@@ -209,7 +210,7 @@ class Expiry:
                 break
         return due
 
-    def _end_apart(self, event: DeferredEvent, only: str | None = None) -> list[Due]:
+    def _end_deferred(self, event: DeferredEvent, only: str | None = None) -> list[Due]:
         parameters = self._of_one(event, only)
         if event.ticket_type_id is None:
             return self._end(EXPIRE, parameters)
@@ -217,7 +218,7 @@ class Expiry:
         return self._end(EXPIRE_AFTER_WAIT, parameters | wait)
 
     def _of_one(self, event: DeferredEvent, only: str | None = None) -> dict[str, Any]:
-        """The holds of an event that is set aside, as parameters."""
+        """Return the parameters for the holds of a deferred event."""
         return {
             "failed": list(self._failed),
             "aside": [],

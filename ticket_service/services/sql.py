@@ -4,14 +4,14 @@ from __future__ import annotations
 
 
 def iso(column: str) -> str:
-    """A TIMESTAMP column as the wire shows it: ISO 8601, milliseconds, Z."""
+    """Return a TIMESTAMP column in the format of the API: ISO 8601 in UTC with milliseconds."""
     return f"""to_char({column}, 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')"""
 
 
 def ended(reservation: str) -> str:
-    """Whether the row's hold has run out unpaid, whatever its status still says.
+    """Return the condition that the hold of a row has expired, even if it is still `pending`.
 
-    The time is that of the statement, so that all that one answer says of it is of one moment.
+    The time is that of the statement, so that all parts of an answer agree.
     """
     return (
         f"({reservation}.status = 'pending'"
@@ -20,5 +20,5 @@ def ended(reservation: str) -> str:
 
 
 def status(reservation: str) -> str:
-    """The row's status as people should see it: an ended hold is expired."""
+    """Return the status of a row as clients see it: `expired` as soon as the hold has expired."""
     return f"CASE WHEN {ended(reservation)} THEN 'expired' ELSE {reservation}.status END"
