@@ -1,29 +1,29 @@
--- Cancel a buyer's reservation: its seats and stock come back. If it was paid, a refund is due.
+-- Cancel a buyer's reservation and release its seats and stock. If it was paid, a refund is due.
 --
 -- Parameters
---   buyer_id        uuid  whose reservation it must be
+--   buyer_id        uuid  the buyer, who must own the reservation
 --   reservation_id  uuid
 --
 -- Locks, in this order
---   1. the reservation. A payment takes this lock first too, so it comes wholly before the
---      cancellation or wholly after it.
+--   1. the reservation. A payment locks it too before it changes anything, so it happens either
+--      wholly before the cancellation or wholly after it.
 --   2. its seats, by id
 --   3. its ticket types, by id
 --
--- Verdicts, the first that fits
---   ALREADY_CANCELLED    it is cancelled
---   RESERVATION_EXPIRED  its hold has run out, whatever its status still says
+-- Verdicts, the first that applies
+--   ALREADY_CANCELLED    it was cancelled before
+--   RESERVATION_EXPIRED  its hold has expired, even if its status is still 'pending'
 --   CANCELLATION_CLOSED  the event has begun
 --   ACCEPTED             it is cancelled now
 --
--- Returns one row; none where the buyer has no such reservation
+-- Returns one row, or none if the buyer has no such reservation
 --   verdict      text    see above
 --   seat_ids     text[]  its seats
 --   has_tickets  bool    whether it has tickets
---   refund_due   bool    whether a payment must be given back now: a row of
+--   refund_due   bool    whether a refund is due now. Then there is a row of
 --                        ticket_service_payments with status 'cancelled' and verdict 'REFUND_DUE'.
---                        Its payment_id is the payment's if we were told of it, else
---                        'reservation:' and the id of the reservation, until we are told
+--                        Its payment_id is that of the payment if it was reported to us. Otherwise
+--                        it is 'reservation:' and the id of the reservation, until a report comes.
 
 -- name: lock_reservation
 SELECT id FROM reservations
@@ -46,9 +46,9 @@ WHERE r.id = :'reservation_id'::uuid AND r.user_id = :'buyer_id'::uuid
 ORDER BY t.id FOR UPDATE OF t;
 
 -- name: cancel
--- A payment that comes after this finds expires_at passed and refuses. So expires_at goes back to
--- when the reservation was made: a payment may compare it with the time at which its own
--- transaction began, and that can be before the cancellation.
+-- expires_at is set to the time when the reservation was made, so that a later payment is refused.
+-- The current time would not do: a payment may compare expires_at with the time when its own
+-- transaction began, which can be before the cancellation.
 WITH verdict AS (
     SELECT r.id, r.event_id, CASE
         WHEN r.status = 'cancelled' THEN 'ALREADY_CANCELLED'
@@ -72,7 +72,7 @@ refund AS (
     INSERT INTO ticket_service_payments
         (payment_id, status, reservation_id, payment_method, amount, verdict)
     SELECT coalesce((
-               -- the payment by which it is paid, if we were told of it
+               -- the payment that paid for it, if it was reported to us
                SELECT paid.payment_id FROM ticket_service_payments paid
                WHERE paid.reservation_id = cancelled.id AND paid.status = 'completed'
                  AND paid.verdict IN ('CONFIRMED', 'ADOPTED', 'TAKEN_AGAIN')

@@ -1,40 +1,39 @@
--- End one batch of holds that ran out: their seats and stock come back.
+-- End one batch of expired holds and release their seats and stock.
 --
--- A hold ends only if all its rows were had; of what somebody else has locked it says what was
--- missed. What was locked of such a hold is free again at once.
+-- A hold ends only if all its rows could be locked. Otherwise it stays as it is, and the result
+-- lists the rows that others have locked: those that were missed.
 --
 -- Parameters
---   failed    uuid[]  reservations to leave alone
---   aside     uuid[]  events to leave alone
---   event_id  text    only the holds of the event with this id; NULL or '': of any
---   only      text    only the reservation with this id; NULL or '': any
---   missed    uuid[]  seats and ticket types: holds that need one of them are passed over
+--   failed    uuid[]  reservations to skip
+--   aside     uuid[]  events to skip
+--   event_id  text    only holds of the event with this id; NULL or '' for any event
+--   only      text    only the reservation with this id; NULL or '' for any
+--   missed    uuid[]  seats and ticket types; holds that need one of them are skipped
 --   batch     int     how many holds at most
 --
 -- The zero UUID stands for the event of a hold whose event was deleted.
 --
--- Locks: waits for nothing, so their order does not matter
---   the reservations that are due, their seats, their ticket types, passing over those that someone
---   else has locked. A payment locks the reservation too, so it comes wholly before the end or
---   wholly after it.
+-- Locks: it waits for none, so their order does not matter
+--   the reservations that are due, their seats and their ticket types, except those that others
+--   have locked. A payment locks the reservation too, so it happens either wholly before the end
+--   of the hold or wholly after it.
 --
--- Verdicts: none. A hold was ended if nothing of it was missed.
+-- Verdicts: none. A hold has ended if nothing of it was missed.
 --
 -- Returns a row for each hold that was due
 --   event_id      text
 --   buyer_id      text
---   lag           float   seconds since its end
+--   lag           float   seconds since it expired
 --   seat_ids      text[]  its seats
 --   has_tickets   bool    whether it has tickets
---   missed_seats  text[]  those of its seats that someone else has locked
---   missed_types  text[]  those of its ticket types that someone else has locked
+--   missed_seats  text[]  those of its seats that others have locked
+--   missed_types  text[]  those of its ticket types that others have locked
 
 -- name: expire
--- One filter for all kinds of calls: whatever is empty, the plan is the same.
--- The time is that of the statement, which the index on status and expires_at can use.
--- What needs a missed row is found by an ARRAY: an EXISTS may be planned as a scan of all lines.
--- Like a cancellation, the end moves expires_at back to when the reservation was made, as a payment
--- may compare it with the time at which its own transaction began.
+-- All kinds of calls use the same conditions, so that the plan is the same whatever is empty.
+-- statement_timestamp() is stable, so the index on status and expires_at can be used.
+-- The holds that need a missed row are found by an ARRAY, since the planner may turn an EXISTS into
+-- a scan of all items. expires_at is set back for the same reason as in cancel.sql.
 WITH due AS MATERIALIZED (
     SELECT id, event_id, user_id, expires_at FROM reservations
     WHERE status = 'pending' AND payment_status <> 'completed'
@@ -88,7 +87,7 @@ whole AS MATERIALIZED (
 ),
 ended AS (
     UPDATE reservations r SET expires_at = r.created_at, status = (
-        -- Where migrations are off, an old CHECK may know no 'expired'.
+        -- If migrations are off, an old CHECK may not allow 'expired'.
         SELECT CASE WHEN EXISTS (
             SELECT FROM pg_constraint c
             JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = ANY (c.conkey)

@@ -1,35 +1,35 @@
 -- Hold chosen seats of an event for a buyer: all of them, or none.
 --
 -- Parameters
---   buyer_id            uuid    who holds them
---   event_id            uuid    whose seats they are
+--   buyer_id            uuid    the buyer
+--   event_id            uuid    the event of the seats
 --   seat_ids            uuid[]  the seats, each once
---   reservation_id      uuid    of the new reservation; the repeat of a request has the same
+--   reservation_id      uuid    of the new reservation; the repeat of a request has the same one
 --   reservation_number  text    of the new reservation, as people see it
---   hold_ttl            float   seconds until the hold ends
---   limit               int     what a buyer may have of an event at once
---   max_amount          int     won: the largest total
+--   hold_ttl            float   seconds until the hold expires
+--   limit               int     seats and tickets that a buyer may have of an event at once
+--   max_amount          int     the largest total, in won
 --
 -- Locks, in this order
---   1. the buyer (advisory), so that their limit is judged one request at a time
+--   1. the buyer (advisory), so that their limit is checked by one request at a time
 --   2. the seats, by id, without waiting: a seat that someone else has locked is an error (55P03)
 --
--- Verdicts, the first that fits
+-- Verdicts, the first that applies
 --   REPEATED               there is a reservation with this id
 --   EVENT_NOT_FOUND        there is no such event
---   SEAT_NOT_FOUND         not all of the seats are of this event
+--   SEAT_NOT_FOUND         not all of the seats belong to this event
 --   SALE_NOT_OPEN          the sale has not begun or is over, or the event is cancelled
 --   SEAT_ALREADY_RESERVED  a seat is not available
 --   LIMIT_EXCEEDED         the buyer would have more than the limit
 --   AMOUNT_TOO_LARGE       the total would be too large
---   ACCEPTED               the reservation was written, and the seats are locked
+--   ACCEPTED               the reservation is written, and the seats have the status 'locked'
 --
 -- Returns one row
 --   verdict       text    see above
---   taken         text[]  labels of the wanted seats that are not available; NULL if none
---   total_amount  int     won; NULL unless ACCEPTED
---   expires_at    text    when the hold ends, ISO 8601 in UTC; NULL unless ACCEPTED
---   seats         json    the wanted seats by label, as the wire shows them once they are held
+--   taken         text[]  labels of the requested seats that are not available; NULL if none
+--   total_amount  int     in won; NULL unless ACCEPTED
+--   expires_at    text    when the hold expires, ISO 8601 in UTC; NULL unless ACCEPTED
+--   seats         json    the requested seats by label, in the shape of the API, as held
 
 -- name: lock_buyer
 SELECT pg_advisory_xact_lock(
@@ -42,8 +42,7 @@ WHERE event_id = :'event_id'::uuid AND id = ANY (:'seat_ids'::uuid[])
 ORDER BY id FOR UPDATE NOWAIT;
 
 -- name: hold_seats
--- The time is that of the clock, not now(): that is when the transaction began, which on a hot row
--- is before it waited.
+-- clock_timestamp() and not now(), which is when the transaction began: before it waited for locks.
 WITH clock AS (SELECT clock_timestamp() AT TIME ZONE 'UTC' AS now),
 event AS (
     SELECT status NOT IN ('cancelled', 'ended')
@@ -52,7 +51,7 @@ event AS (
     WHERE id = :'event_id'::uuid
 ),
 earlier AS (SELECT FROM reservations WHERE id = :'reservation_id'::uuid),
-live AS ( -- how much the buyer has of this event already
+live AS ( -- what the buyer has of this event already
     SELECT coalesce(sum(i.quantity), 0) AS quantity
     FROM clock, reservations r JOIN reservation_items i ON i.reservation_id = r.id
     WHERE r.user_id = :'buyer_id'::uuid AND r.event_id = :'event_id'::uuid

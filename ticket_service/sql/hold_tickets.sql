@@ -1,37 +1,37 @@
 -- Hold tickets of some types of an event for a buyer: all of them, or none.
 --
 -- Parameters
---   buyer_id            uuid    who holds them
---   event_id            uuid    whose tickets they are
+--   buyer_id            uuid    the buyer
+--   event_id            uuid    the event of the tickets
 --   ticket_type_ids     uuid[]  the types, each once
 --   quantities          int[]   how many of each, in the same order
---   reservation_id      uuid    of the new reservation; the repeat of a request has the same
+--   reservation_id      uuid    of the new reservation; the repeat of a request has the same one
 --   reservation_number  text    of the new reservation, as people see it
---   hold_ttl            float   seconds until the hold ends
---   limit               int     what a buyer may have of an event at once
---   max_amount          int     won: the largest total
+--   hold_ttl            float   seconds until the hold expires
+--   limit               int     seats and tickets that a buyer may have of an event at once
+--   max_amount          int     the largest total, in won
 --
 -- Locks, in this order
---   1. the buyer (advisory), so that their limit is judged one request at a time
---   2. the ticket types, by id, standing in line; but not for a repeat
+--   1. the buyer (advisory), so that their limit is checked by one request at a time
+--   2. the ticket types, by id, waiting for each; but none for a repeat
 --
--- Verdicts, the first that fits
+-- Verdicts, the first that applies
 --   REPEATED               there is a reservation with this id
 --   EVENT_NOT_FOUND        there is no such event
---   TICKET_TYPE_NOT_FOUND  not all of the types are of this event
+--   TICKET_TYPE_NOT_FOUND  not all of the types belong to this event
 --   SALE_NOT_OPEN          the sale has not begun or is over, or the event is cancelled
 --   TICKETS_SOLD_OUT       too few are left of a type
 --   LIMIT_EXCEEDED         the buyer would have more than the limit
 --   AMOUNT_TOO_LARGE       the total would be too large
---   ACCEPTED               the reservation was written, and the tickets are taken from the stock
+--   ACCEPTED               the reservation is written, and the tickets are taken from the stock
 --
 -- Returns one row
 --   verdict       text    see above
 --   sold_out      text[]  names of the types of which too few are left; NULL if none
---   event_title   text    NULL where there is no such event
---   total_amount  int     won; NULL unless ACCEPTED
---   expires_at    text    when the hold ends, ISO 8601 in UTC; NULL unless ACCEPTED
---   items         json    the lines in the order wanted, as the wire shows them
+--   event_title   text    NULL if there is no such event
+--   total_amount  int     in won; NULL unless ACCEPTED
+--   expires_at    text    when the hold expires, ISO 8601 in UTC; NULL unless ACCEPTED
+--   items         json    the lines in the order requested, in the shape of the API
 
 -- name: lock_buyer
 SELECT pg_advisory_xact_lock(
@@ -39,16 +39,15 @@ SELECT pg_advisory_xact_lock(
 );
 
 -- name: lock_ticket_types
--- A repeat does not stand in line at the row that everybody wants. (Nobody deletes reservations, so
--- what this statement saw is there for the next one.)
+-- A repeat does not wait for a row that everybody wants. (Nobody deletes reservations, so the next
+-- statement sees the same one.)
 SELECT id FROM ticket_types
 WHERE event_id = :'event_id'::uuid AND id = ANY (:'ticket_type_ids'::uuid[])
   AND NOT EXISTS (SELECT FROM reservations WHERE id = :'reservation_id'::uuid)
 ORDER BY id FOR UPDATE;
 
 -- name: hold_tickets
--- The time is that of the clock, not now(): that is when the transaction began, which on a hot row
--- is before it waited.
+-- clock_timestamp() and not now(), which is when the transaction began: before it waited for locks.
 WITH clock AS (SELECT clock_timestamp() AT TIME ZONE 'UTC' AS now),
 event AS (
     SELECT title,
@@ -58,7 +57,7 @@ event AS (
     WHERE id = :'event_id'::uuid
 ),
 earlier AS (SELECT FROM reservations WHERE id = :'reservation_id'::uuid),
-live AS ( -- how much the buyer has of this event already
+live AS ( -- what the buyer has of this event already
     SELECT coalesce(sum(i.quantity), 0) AS quantity
     FROM clock, reservations r JOIN reservation_items i ON i.reservation_id = r.id
     WHERE r.user_id = :'buyer_id'::uuid AND r.event_id = :'event_id'::uuid

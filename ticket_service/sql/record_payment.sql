@@ -1,38 +1,38 @@
--- Take note of a payment of a reservation that succeeded or failed: confirm it or give it back.
+-- Record a payment that succeeded or failed, and confirm or cancel its reservation.
 --
--- A payment for a hold that is over gets the same seats and tickets if all are still free; else it
--- must be given back. A failed payment frees a hold that still stands.
+-- A payment for a hold that is over takes the same seats and tickets if all are still available.
+-- Otherwise a refund is due. A failed payment cancels a pending hold.
 --
 -- Parameters
---   payment_id      text  the Payment Service's name for the payment
+--   payment_id      text  the Payment Service's id of the payment
 --   status          text  'completed' or 'failed'
 --   payment_method  text  may be NULL
---   reservation_id  uuid  what it is for
+--   reservation_id  uuid  the reservation that it pays for
 --
 -- Locks, in this order
---   1. the payment (advisory), so that what is told twice at once is done once
---   2. the reservation. Whoever writes rows of ticket_service_payments has this lock.
+--   1. the payment (advisory), so that two reports of it at the same time have one effect
+--   2. the reservation. Every writer of rows of ticket_service_payments takes this lock.
 --   3. its seats, by id
 --   4. its ticket types, by id: by the first CTE of the last statement
 --
--- Verdicts, the first that fits; each but REUSED and REPEATED is kept in ticket_service_payments
---   REUSED       the payment is one for another reservation
---   REPEATED     we were told the same before
---   FREED        it failed, and the hold ended: seats and stock came back
---   NOTED        it failed and there is no hold to free, or it was given back before
---   ADOPTED      it is the payment by which the reservation is known to be paid, or was paid before
---                it was cancelled: then the refund that is due learns its payment_id
+-- Verdicts, the first that applies; all but REUSED and REPEATED are kept in ticket_service_payments
+--   REUSED       the payment is for another reservation
+--   REPEATED     the same was reported before
+--   FREED        it failed, and the hold is cancelled: its seats and stock are released
+--   NOTED        it failed and there is no hold to cancel, or it was refunded before
+--   ADOPTED      the reservation is known to be paid and no payment was reported yet, so it is
+--                this one. If the reservation was cancelled since, the refund gets this payment_id.
 --   CONFIRMED    the reservation is confirmed now
---   TAKEN_AGAIN  the hold was over, everything was still free, and the reservation is confirmed now
---   REFUND_DUE   it must be given back
+--   TAKEN_AGAIN  the hold was over, but everything was available; the reservation is confirmed now
+--   REFUND_DUE   it must be refunded
 --
--- Returns one row; none where there is no such reservation
+-- Returns one row, or none if there is no such reservation
 --   verdict         text    see above
---   first_verdict   text    the verdict when we were told first; NULL unless REPEATED
+--   first_verdict   text    the verdict on the first report; NULL unless REPEATED
 --   buyer_id        text
---   amount          int     won: the reservation's total
---   status          text    the reservation's, now
---   payment_status  text    the reservation's, now
+--   amount          int     the reservation's total, in won
+--   status          text    the reservation's new status
+--   payment_status  text    the reservation's new payment status
 --   seat_ids        text[]  its seats
 --   has_tickets     bool    whether it has tickets
 
@@ -73,7 +73,7 @@ earlier AS (
     SELECT verdict, reservation_id, status FROM ticket_service_payments
     WHERE payment_id = :'payment_id'::text
 ),
-refund AS ( -- of a payment whose payment_id was not known, see cancel.sql
+refund AS ( -- due for a payment that was not reported, see cancel.sql
     SELECT id FROM ticket_service_payments
     WHERE payment_id = 'reservation:' || (:'reservation_id'::uuid)::text AND status = 'cancelled'
 ),

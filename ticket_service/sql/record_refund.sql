@@ -1,29 +1,29 @@
--- Take note that a payment was given back: what was due for it is done.
+-- Record that a payment was refunded, so that no refund is due for it any more.
 --
--- If it is the payment by which the reservation is paid, that is `refunded` now. A payment of which
--- we never heard is taken for that one, if we know of no other.
+-- If it is the payment that paid for the reservation, the payment status becomes `refunded`. A
+-- payment that was never reported is taken for that one, if no other is known.
 --
 -- Parameters
---   payment_id      text  the Payment Service's name for the payment
+--   payment_id      text  the Payment Service's id of the payment
 --   payment_method  text  may be NULL
---   reservation_id  uuid  what it was for
+--   reservation_id  uuid  the reservation that it paid for
 --
 -- Locks, in this order
---   1. the payment (advisory), so that what is told twice at once is done once
---   2. the reservation. Whoever writes rows of ticket_service_payments has this lock.
+--   1. the payment (advisory), so that two reports of it at the same time have one effect
+--   2. the reservation. Every writer of rows of ticket_service_payments takes this lock.
 --
--- Verdicts, the first that fits
---   REUSED    the payment is one for another reservation
---   REPEATED  we were told the same before
---   REFUNDED  the refund was noted
+-- Verdicts, the first that applies
+--   REUSED    the payment is for another reservation
+--   REPEATED  the same was reported before
+--   REFUNDED  the refund is recorded
 --
--- Returns one row, like that of record_payment.sql; none where there is no such reservation
+-- Returns one row like that of record_payment.sql, or none if there is no such reservation
 --   verdict         text    see above
 --   first_verdict   text    always REFUNDED
 --   buyer_id        text
---   amount          int     won: the reservation's total
---   status          text    the reservation's
---   payment_status  text    the reservation's, now
+--   amount          int     the reservation's total, in won
+--   status          text    the reservation's status
+--   payment_status  text    the reservation's new payment status
 --   seat_ids        text[]  empty: no seat changed
 --   has_tickets     bool    false: no stock changed
 
@@ -36,7 +36,7 @@ SELECT pg_advisory_xact_lock(
 SELECT id FROM reservations WHERE id = :'reservation_id'::uuid FOR UPDATE;
 
 -- name: record_refund
--- `own`: whether this is the payment by which the reservation is paid.
+-- `own`: whether this is the payment that paid for the reservation.
 WITH reservation AS (
     SELECT id, user_id, status, payment_status, total_amount FROM reservations
     WHERE id = :'reservation_id'::uuid
@@ -45,7 +45,7 @@ earlier AS (
     SELECT verdict, reservation_id, status FROM ticket_service_payments
     WHERE payment_id = :'payment_id'::text
 ),
-payer AS ( -- the payment by which it is paid, if we were told of it
+payer AS ( -- the payment that paid for it, if it was reported to us
     SELECT paid.payment_id FROM ticket_service_payments paid
     WHERE paid.reservation_id = :'reservation_id'::uuid AND paid.status = 'completed'
       AND paid.verdict IN ('CONFIRMED', 'ADOPTED', 'TAKEN_AGAIN')
@@ -71,7 +71,7 @@ noted AS (
            'REFUNDED'
     FROM verdict, reservation r WHERE verdict.code = 'REFUNDED'
 ),
-settled AS ( -- a refund that is due, also one whose payment_id was not known, see cancel.sql
+settled AS ( -- the refund that was due, also if its payment was not reported, see cancel.sql
     UPDATE ticket_service_payments due
     SET verdict = 'REFUNDED', payment_id = :'payment_id'::text
     FROM verdict, reservation r

@@ -1,11 +1,11 @@
--- Give events the status that fits the moment and what is left.
+-- Give events the status that fits the current time and what is left.
 --
 -- Parameters
---   event_ids  uuid[]  the events to look at; a cancelled one stays so
+--   event_ids  uuid[]  the events to look at; a cancelled event keeps its status
 --
 -- Locks
---   the events, passing over those that someone else has locked. NO KEY, so that a new reservation,
---   which refers to its event, need not wait.
+--   the events, except those that others have locked. NO KEY, so that a new reservation, which has
+--   a foreign key to its event, need not wait.
 --
 -- Verdicts: none.
 --
