@@ -1,1 +1,1 @@
-"""What every HTTP call needs: the edge, parsing, answers, errors, tokens, the description."""
+"""What all HTTP calls share: the edge, parsing, responses, errors, tokens, OpenAPI."""

@@ -1,9 +1,8 @@
-"""Whether a view answers everybody alike, or looks at who is calling. No view may do both.
+"""Declares that a view is public or guarded. No view may be both.
 
-What a `public_document` answers is kept, and sent to anybody who asks for the same URL
-(http/edge.py). A guard of http/auth.py in front of it, or behind it, would be asked only once. So a
-view that has both cannot be made: the module that defines it fails to import, and the service to
-start.
+The answer of a `public_document` is cached, and sent to anybody who asks for the same URL
+(http/edge.py). A guard of http/auth.py around it, or inside it, would run only once. So a view that
+has both raises ContradictoryAccess when its module is imported, and the service does not start.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ View = TypeVar("View", bound=Callable[..., Any])
 
 
 class Access(Enum):
-    """Who a view answers."""
+    """Whom a view answers."""
 
     PUBLIC = "everybody alike"
     GUARDED = "by who is calling"
@@ -32,10 +31,11 @@ class ContradictoryAccess(TypeError):
 
 
 def public_document(view: Callable[..., Read]) -> Callable[..., Response]:
-    """Answer with the document that the view returns a function for.
+    """Answer with a document, for which the view returns the function that reads it.
 
-    Must be the decorator next to the view, so that all others are told of it. The edge may call the
-    function again for the same URL, without an application context. Raises ContradictoryAccess.
+    This must be the decorator next to the view, so that all others see its declaration. The edge
+    may call the function again for the same URL, without an application context. Raises
+    ContradictoryAccess.
     """
 
     @wraps(view)
@@ -49,12 +49,12 @@ def public_document(view: Callable[..., Read]) -> Callable[..., Response]:
 
 
 def declare(view: View, access: Access) -> View:
-    """Note on a view who it answers; `functools.wraps` hands the note on to what is around it.
+    """Store the access as an attribute of a view. `functools.wraps` copies it to its wrappers.
 
-    Raises ContradictoryAccess where the note says otherwise already.
+    Raises ContradictoryAccess if the view has another access already.
     """
-    notes = vars(view)
-    if notes.setdefault("access", access) is not access:
+    attributes = vars(view)
+    if attributes.setdefault("access", access) is not access:
         raise ContradictoryAccess(
             f"{view.__module__}.{view.__qualname__} is both a public document and guarded:"
             " its answer would be kept and sent to everybody"

@@ -1,9 +1,9 @@
 """Who is calling, by the token in the request's header (docs/contract.md, "Tokens").
 
 Views are guarded by `signed_in`, `admin_only` and `service_only`. The header that browsers send,
-`Authorization: Bearer <token>`, is read here and goes straight to the verifier. Whatever else a
-client sends there is flask-jwt-extended's to read or to refuse. It decodes with the same verifier,
-so its `verify_jwt_in_request`, `jwt_required` and `decode_token` accept the same tokens.
+`Authorization: Bearer <token>`, is read here, and its token is checked by the verifier. Any other
+header is read or refused by flask-jwt-extended. It decodes with the same verifier, so its
+`verify_jwt_in_request`, `jwt_required` and `decode_token` accept the same tokens.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from ticket_service.http.tokens import Caller, TokenVerifier, caller_of, check_e
 
 
 class TokenManager(JWTManager):
-    """flask-jwt-extended, which would read each token four times, with our verifier."""
+    """flask-jwt-extended with our verifier, since its own code reads each token four times."""
 
     def __init__(self, app: Flask, verifier: TokenVerifier) -> None:
         super().__init__(app)
@@ -34,13 +34,15 @@ class TokenManager(JWTManager):
     def _decode_jwt_from_config(
         self, encoded_token: str, csrf_value: str | None = None, allow_expired: bool = False
     ) -> dict[str, Any]:
-        """The claims. Raises TokenExpired, also where `allow_expired`, or InvalidToken. Tokens
-        come in no cookie, so there is no `csrf_value`."""
+        """Return the claims. Raises TokenExpired, also with `allow_expired`, or InvalidToken.
+
+        `csrf_value` is for tokens in cookies, which we do not accept.
+        """
         return {"type": "access", "fresh": False} | self._verifier.decode(encoded_token)
 
 
 def init_auth(app: Flask, settings: Settings, verifier: TokenVerifier) -> None:
-    """Have views check tokens with this verifier."""
+    """Make the guards check tokens with this verifier."""
     app.config["JWT_IDENTITY_CLAIM"] = "userId"
     app.extensions["ticket_service.tokens"] = verifier
     TokenManager(app, verifier)
@@ -50,7 +52,7 @@ def init_auth(app: Flask, settings: Settings, verifier: TokenVerifier) -> None:
 def signed_in(view: Callable[..., Any]) -> Callable[..., Any]:
     """Call the view with the user id of a valid token as its first argument.
 
-    Raises AuthenticationRequired, TokenExpired or InvalidToken, before anything else is looked at.
+    Raises AuthenticationRequired, TokenExpired or InvalidToken, before the request is parsed.
     """
 
     @wraps(view)
@@ -73,9 +75,9 @@ def admin_only(view: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def service_only(view: Callable[..., Any]) -> Callable[..., Any]:
-    """Call the view for another service of the house, which has the service token.
+    """Call the view for another service that sends the service token.
 
-    Raises AuthenticationRequired without one, Forbidden with a wrong one, or where none is set.
+    Raises AuthenticationRequired without a token, and Forbidden if it is wrong or none is set.
     """
 
     @wraps(view)
@@ -92,7 +94,7 @@ def service_only(view: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _caller() -> Caller:
-    """The caller of this request."""
+    """Return the caller of this request."""
     header = request.headers.get("Authorization", "")
     words = header.split()
     if len(words) == 2 and words[0] == "Bearer" and "," not in header:
@@ -105,7 +107,7 @@ def _caller() -> Caller:
 
 
 def _caller_of_odd_header() -> Caller:
-    """The caller whose header is empty, of another scheme, a list of several, or no header."""
+    """Return the caller if the header is absent, empty, of another scheme, or a list."""
     try:
         verify_jwt_in_request()
     except NoAuthorizationError as error:

@@ -1,10 +1,10 @@
-"""The outermost layer: what every response needs, whether Flask made it or not.
+"""The outermost layer: what every response needs, whether Flask makes it or not.
 
-Request id, headers for browsers, what a port serves, and the fast lane. Flask spends more time
-finding a route and building a response than a kept document takes to send, so a URL that a route
-has once answered with a public document (http/access.py) is remembered together with the function
-that reads the document; the next GET of the same URL calls that function at once. Parsing and
-checking stay in the routes, and freshness in the function: the lane knows neither.
+It sets the request id and the headers for browsers, decides what each port serves, and has a *fast
+lane*. Flask takes longer to find a route and build a response than a cached document takes to send.
+So when a route has answered a URL with a public document (http/access.py), the edge remembers the
+function that reads it, and calls that function at the next GET of the same URL. Parsing and checks
+stay in the routes, and the function makes sure that the document is fresh.
 """
 
 from __future__ import annotations
@@ -37,16 +37,16 @@ StartResponse = Callable[..., Any]
 WsgiApp = Callable[[Environ, StartResponse], Iterable[bytes]]
 
 SOCKETS = "/socket.io/"
-"""The path of the Socket.IO server, which looks after origins itself."""
+"""The path of the Socket.IO server, which checks origins itself."""
 
 DOCS = "/api/v1/docs"
-"""The path of the documentation page; its files are below it."""
+"""The path of the documentation page and its files."""
 
 MAX_URL_BYTES = 4_000_000
-"""Memory for remembered URLs. Each different query makes one."""
+"""Memory for remembered URLs. URLs with different queries are different."""
 
 _ENTRY_BYTES = 1_000
-"""Memory that a remembered URL takes beside its letters: 560 were measured."""
+"""Memory for a remembered URL beside its characters; 560 bytes were measured."""
 
 _REQUEST_ID_PATTERN = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
@@ -74,7 +74,7 @@ _DOCS_HEADERS = list((dict(_HEADERS) | {"Content-Security-Policy": _DOCS_POLICY}
 
 
 class Edge:
-    """WSGI middleware around the Flask application, and beside it the Socket.IO server."""
+    """WSGI middleware around the Flask application and the Socket.IO server."""
 
     def __init__(
         self,
@@ -85,8 +85,15 @@ class Edge:
         max_sockets: int,
         admin_port: int | None,
     ) -> None:
-        """`max_sockets`: of Socket.IO, so that they leave places for requests. `admin_port`: the
-        only port that answers what is not for everybody; None where there is no such port."""
+        """Wrap both.
+
+        Args:
+            app: the Flask application.
+            sockets: the Socket.IO server.
+            allowed_origins: the origins whose pages may call.
+            max_sockets: how many requests of Socket.IO may be open, so that others find a place.
+            admin_port: the only port that serves what is not public; None if there is none.
+        """
         self._app = app
         self._sockets = sockets
         self._max_sockets = max_sockets
@@ -104,7 +111,7 @@ class Edge:
         }
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        """Answer one request, as WSGI has it."""
+        """Answer one request, as WSGI defines it."""
         request_id = _request_id(environ.get("HTTP_X_REQUEST_ID"))
         environ[REQUEST_ID] = request_id
         current_request_id.set(request_id)
@@ -129,9 +136,9 @@ class Edge:
         return self._respond(environ, start)
 
     def _is_served_here(self, environ: Environ) -> bool:
-        """Whether this path belongs to the port that the request came in by. The probes do to both.
+        """Whether the port of this request serves its path. Both ports serve the probes.
 
-        gunicorn takes SERVER_PORT from the listener, not from the client's Host.
+        gunicorn takes SERVER_PORT from the listener, not from the client's Host header.
         """
         path: str = "/" + environ["PATH_INFO"].lstrip("/")  # as werkzeug's router reads it
         if path.startswith("/health"):
@@ -141,7 +148,7 @@ class Edge:
         return is_admin == on_admin_port
 
     def _serve_socket(self, environ: Environ, start: StartResponse) -> Iterable[bytes]:
-        """Socket.IO: a WebSocket, or a poll that waits for news, keeps its connection busy."""
+        """Pass a request to Socket.IO. A GET may last long: it is a WebSocket or a long poll."""
         if environ["REQUEST_METHOD"] != "GET":
             return self._sockets(environ, start)
         if self._open_sockets >= self._max_sockets:
@@ -170,10 +177,10 @@ class Edge:
             except ServiceError as error:
                 return _send(error_answer(error, environ), start)
             except Exception:
-                self._reads.remove(url)  # a bug: let Flask meet it again, and report it
+                self._reads.remove(url)  # a bug: Flask runs into it again, and reports it
         body = self._app(environ, start)
         if READ in environ:
-            # A query has its words once more, and up to four bytes a letter.
+            # The parsed query has its words once more, and a character takes up to four bytes.
             self._reads.put(url, (environ[ROUTE], environ[READ]), _ENTRY_BYTES + 4 * len(url))
         return body
 

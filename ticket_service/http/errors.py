@@ -1,4 +1,4 @@
-"""Everything that goes wrong, as the one JSON error shape."""
+"""Error handlers, which answer every error in the same JSON shape."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ticket_service.errors import ServiceError
 from ticket_service.http.responses import error_answer, error_body, respond
 from ticket_service.messages import preferred_language, sentence
 
-# Where HTTP itself refuses: the code and the sentence. Everything else below 500 is invalid input.
+# The code and the sentence for errors of HTTP. Others below 500 are VALIDATION_ERROR.
 _HTTP = {
     404: ("NOT_FOUND", "NOT_FOUND"),
     405: ("VALIDATION_ERROR", "METHOD_NOT_ALLOWED"),

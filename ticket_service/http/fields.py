@@ -11,11 +11,11 @@ from marshmallow import ValidationError, fields
 UUID_PATTERN = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 ID_DESCRIPTION = {"format": "uuid", "pattern": f"^{UUID_PATTERN.pattern}$"}
-"""A UUID in OpenAPI; the format alone would allow other ways to write one."""
+"""A UUID in OpenAPI. The format alone would allow other notations."""
 
 
 class Id(fields.String):
-    """A UUID in its usual form with hyphens; loaded in lower case."""
+    """A UUID in its usual form with hyphens, loaded in lower case."""
 
     def __init__(self, **kwargs: Any) -> None:
         kwargs.setdefault("metadata", ID_DESCRIPTION)
@@ -65,7 +65,7 @@ class QueryNumber(fields.Integer):
 
 
 class Text(fields.String):
-    """Text that PostgreSQL can hold: no NUL. Loaded without the spaces around it."""
+    """Text that PostgreSQL can store: no NUL. It is loaded without the spaces around it."""
 
     def __init__(self, *, metadata: Mapping[str, Any] | None = None, **kwargs: Any) -> None:
         super().__init__(metadata={"pattern": r"^[^\x00]*$", **(metadata or {})}, **kwargs)

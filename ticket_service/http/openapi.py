@@ -1,4 +1,4 @@
-"""The OpenAPI description, made from the routes and schemas, and a page to read and try it."""
+"""The OpenAPI description, made from the routes and schemas, and a page to read it and try it."""
 
 from __future__ import annotations
 
@@ -17,30 +17,31 @@ from ticket_service.http.fields import ID_DESCRIPTION
 from ticket_service.http.parsing import IdConverter
 
 DESCRIPTION = """
-Events, ticket types, seats, reservations, and the waiting room in front of them. Buying needs a
-place inside the waiting room: who has none is let in on the spot if there is room and no line, else
-403 `QUEUE_REQUIRED`. Changes are told over Socket.IO (docs/contract.md, "Socket.IO").
+Events, ticket types, seats, reservations, and the waiting room in front of them. To buy, one must
+be inside the waiting room. A buyer who is not is let in at once if there is room and no line;
+otherwise the answer is 403 `QUEUE_REQUIRED`. Changes are announced over Socket.IO
+(docs/contract.md, "Socket.IO").
 
-Every refusal has the shape of the schema `Error`: `code` is for programs, `error` is a sentence for
+Every error has the shape of the schema `Error`: `code` is for programs, `error` is a sentence for
 people, in Korean or, where `Accept-Language` prefers it, in English. 400 invalid input, 401 log in,
 403 not allowed, 404 unknown, 409 conflict, 413 body too large, 415 not JSON, 503 try again after
 `Retry-After` seconds.
 
 Ids may have upper-case letters. A whole number is written in digits alone: `1`, neither `1.0` nor
-`"1"`. Space around a text is taken off before it is looked at. A field that a body does not have
-here is refused, a query parameter that is not here is ignored.
+`"1"`. Leading and trailing spaces of a text are removed before it is checked. An unknown field in a
+body is an error; an unknown query parameter is ignored.
 """
 
 
 BEARER: list[dict[str, list[str]]] = [{"bearer": []}]
-"""The security requirement of a route that wants a token."""
+"""The security requirement of a route that needs a token."""
 
 SERVICE: list[dict[str, list[str]]] = [{"service": []}]
-"""The security requirement of a route that wants the service token."""
+"""The security requirement of a route that needs the service token."""
 
 
 class Error(Schema):
-    """Every refusal has this shape."""
+    """The shape of every error."""
 
     success = fields.Boolean(metadata={"example": False})
     error = fields.String(metadata={"description": "A sentence for the buyer."})
@@ -60,25 +61,25 @@ class TicketApi(Api):
 
 
 class Converter(OpenAPIConverter):
-    """apispec's, for what schemas say about themselves as a whole: `Meta.openapi`."""
+    """apispec's converter, which also adds what a schema has in `Meta.openapi`."""
 
     def schema2jsonschema(self, schema: Any) -> dict[str, Any]:
-        """The schema in OpenAPI."""
+        """Return the schema in OpenAPI."""
         described: dict[str, Any] = super().schema2jsonschema(schema)  # type: ignore[no-untyped-call]
         return described | getattr(schema.Meta, "openapi", {})
 
 
 class Plugin(MarshmallowPlugin):
-    """apispec's, with our converter."""
+    """apispec's plugin, with our converter."""
 
     Converter = Converter
 
 
 def init_openapi(app: Flask, settings: Settings) -> Api:
-    """Serve /api/v1/openapi.json and /api/v1/docs, whose files come from a package."""
+    """Serve /api/v1/openapi.json and, with the files of swagger-ui-bundle, /api/v1/docs."""
     page: dict[str, Any] = {"validatorUrl": None, "tryItOutEnabled": True}
     if settings.admin_port:
-        page["supportedSubmitMethods"] = []  # the API has another port than the page
+        page["supportedSubmitMethods"] = []  # the API is on another port than the page
     app.config.update(
         API_TITLE="Ticket Service",
         API_VERSION="v1",
@@ -110,8 +111,10 @@ def _describe_id(converter: IdConverter) -> dict[str, Any]:
 
 
 def _limits_of(settings: Settings) -> Callable[..., dict[str, Any]]:
-    """Describes the limits of this instance: a field's metadata has, as `settings`, the name of
-    the setting by keyword of OpenAPI."""
+    """Return a function that describes the limits which depend on this instance's settings.
+
+    The `settings` in a field's metadata map keywords of OpenAPI to names of settings.
+    """
 
     def limits(_converter: Converter, field: fields.Field[Any], **_: Any) -> dict[str, Any]:
         names: Mapping[str, str] = field.metadata.get("settings", {})

@@ -24,31 +24,31 @@ from ticket_service.http.fields import UUID_PATTERN
 from ticket_service.http.responses import ROUTE
 
 MAX_BODY_BYTES = 64 * 1024
-"""Bytes; the largest sensible request, a hundred ticket lines, is a tenth of it."""
+"""The largest sensible request, a hundred ticket lines, has a tenth of it."""
 
 
 class Parser(FlaskParser):
-    """webargs' parser with our refusals."""
+    """webargs' parser with our errors."""
 
-    DEFAULT_VALIDATION_STATUS = 400  # for the description; handle_error answers
+    DEFAULT_VALIDATION_STATUS = 400  # only for the OpenAPI description: handle_error answers
 
     def load_json(self, req: BaseRequest, schema: Schema) -> Any:
-        """The body.
+        """Return the body.
 
-        Raises UnsupportedMediaType unless it says it is JSON, RequestEntityTooLarge,
-        RequestTimeout, or InvalidInput unless it is JSON.
+        Raises UnsupportedMediaType if its content type is not JSON, RequestEntityTooLarge,
+        RequestTimeout, or InvalidInput if it is not valid JSON.
         """
         if not req.is_json:
             raise UnsupportedMediaType
         try:
             body = req.get_data()
-            if len(body) >= MAX_BODY_BYTES:  # of unknown length: werkzeug cuts it off there
+            if len(body) >= MAX_BODY_BYTES:  # werkzeug cuts off a body of unknown length
                 raise RequestEntityTooLarge
             return orjson.loads(body)
         except ParseException as error:
             raise InvalidInput({"body": ["Broken chunks."]}) from error
         except ClientDisconnected as error:
-            if isinstance(error.__context__, TimeoutError):  # to werkzeug all the same
+            if isinstance(error.__context__, TimeoutError):  # werkzeug does not tell them apart
                 raise RequestTimeout from error
             raise
         except orjson.JSONDecodeError as error:
@@ -64,34 +64,35 @@ class Parser(FlaskParser):
         error_headers: Any,
     ) -> NoReturn:
         """Raise InvalidInput with the faults by field."""
-        [faults] = error.normalized_messages().values()  # one place at a time
+        [faults] = error.normalized_messages().values()  # by location, of which there is one
         raise InvalidInput(faults) from error
 
 
 class Blueprint(SmorestBlueprint):
-    """A flask-smorest blueprint that parses with Parser."""
+    """flask-smorest's blueprint with our parser."""
 
     ARGUMENTS_PARSER = Parser()
 
 
 class IdConverter(BaseConverter):
-    """A UUID in a path. It lets a malformed one through, for `_look_at_route` to answer 400:
-    what a converter refuses is a 404."""
+    """A UUID in a path. It accepts any text, since what a converter refuses is answered with 404.
+    `_check_route` answers a malformed id with 400."""
 
     def to_python(self, value: str) -> str:
-        """The id in lower case."""
+        """Return the id in lower case."""
         return value.lower()
 
 
 def init_requests(app: Flask) -> None:
-    """Register the converter, the limits and the check of the ids in the path."""
+    """Register the converter of ids, the size limit and the check of ids in paths."""
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     app.url_map.converters["id"] = IdConverter
     app.url_map.merge_slashes = False  # a redirect would be HTML
-    app.before_request(_look_at_route)
+    app.before_request(_check_route)
 
 
-def _look_at_route() -> None:
+def _check_route() -> None:
+    """Note the route for the log. Raises InvalidInput if an id in the path is malformed."""
     if request.url_rule is None:
         return
     request.environ[ROUTE] = request.url_rule.rule

@@ -1,5 +1,5 @@
-"""What belongs to one request on its way through: names in the WSGI environment, and answers as
-plain status, headers and bytes, for code above and inside Flask alike."""
+"""What belongs to one request: names in the WSGI environment, and answers as plain status, headers
+and bytes. Code in front of Flask and in Flask uses the same ones."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ READ = "ticket_service.read"
 """Set by a public document (http/access.py): the function that reads it again."""
 
 current_request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
-"""For the log lines that are written on behalf of a request."""
+"""For the log lines of a request."""
 
 Read = Callable[[], Document]
 
@@ -34,10 +34,10 @@ SECURITY_HEADERS = [
     ("X-Content-Type-Options", "nosniff"),
     ("Referrer-Policy", "no-referrer"),
     ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
-    ("Cross-Origin-Resource-Policy", "same-origin"),  # CORS is not concerned
+    ("Cross-Origin-Resource-Policy", "same-origin"),  # does not concern requests with CORS
 ]
-"""On every answer: it is JSON, and nothing for a browser to show, run or embed. That the site is
-to be had by HTTPS only is for the gateway to say, which ends TLS."""
+"""On every answer, since it is JSON: a browser must not show, run or embed it. There is no
+Strict-Transport-Security: that is for the gateway, which terminates TLS."""
 
 STATUS_OF_CODE = {
     "VALIDATION_ERROR": 400,
@@ -65,7 +65,7 @@ STATUS_OF_CODE = {
     "QUEUE_UNAVAILABLE": 503,
     "SERVICE_UNAVAILABLE": 503,
 }
-"""By a refusal's message where it has one of its own and it is listed, else by its code."""
+"""By an error's `message`, if it has one that is listed here, otherwise by its `code`."""
 
 
 class Answer(NamedTuple):
@@ -79,7 +79,7 @@ class Answer(NamedTuple):
 def json_answer(
     body: bytes, status: int = 200, headers: list[tuple[str, str]] | None = None
 ) -> Answer:
-    """A private answer: JSON that nobody may keep."""
+    """Return JSON that nobody may cache."""
     return Answer(
         status,
         [
@@ -93,14 +93,14 @@ def json_answer(
 
 
 def private_answer(body: bytes, environ: Environ) -> Answer:
-    """A private answer that may be long, as this client wants it: compressed or plain."""
+    """Return JSON that nobody may cache, compressed if it is long and the client accepts gzip."""
     if _accepts_gzip(environ.get("HTTP_ACCEPT_ENCODING", "")) and (packed := compress(body)):
         return json_answer(packed, headers=[("Content-Encoding", "gzip")])
     return json_answer(body)
 
 
 def document_answer(document: Document, environ: Environ) -> Answer:
-    """A kept document as this client wants it: 304, compressed or plain."""
+    """Return a cached document as this client asks for it: 304, compressed or plain."""
     headers = [("ETag", document.etag), ("Cache-Control", "no-cache")]
     if _matches(environ.get("HTTP_IF_NONE_MATCH"), document.etag):
         return Answer(304, headers, b"")
@@ -114,7 +114,7 @@ def document_answer(document: Document, environ: Environ) -> Answer:
 
 
 def error_answer(error: ServiceError, environ: Environ) -> Answer:
-    """A refusal in the one shape that errors have (docs/contract.md, "Errors")."""
+    """Return an error in its JSON shape (docs/contract.md, "Errors")."""
     message = error.message or error.code
     status = STATUS_OF_CODE.get(message) or STATUS_OF_CODE[error.code]
     language = preferred_language(environ.get("HTTP_ACCEPT_LANGUAGE", ""))
@@ -130,7 +130,7 @@ def error_answer(error: ServiceError, environ: Environ) -> Answer:
 
 
 def new_request_id() -> str:
-    """A request id for a request that came without a usable one."""
+    """Make a request id, for a request that has no valid one."""
     return os.urandom(16).hex()
 
 
@@ -143,7 +143,7 @@ def error_body(
     details: dict[str, Any] | None = None,
     headers: list[tuple[str, str]] | None = None,
 ) -> Answer:
-    """The error shape around a ready sentence."""
+    """Return an error whose sentence is `text`."""
     payload: dict[str, Any] = {
         "success": False,
         "error": text,
@@ -153,12 +153,12 @@ def error_body(
     }
     if details:
         payload["details"] = details
-    # Non-string keys: marshmallow numbers the faulty elements of a list.
+    # Keys may be numbers: marshmallow numbers the faulty elements of a list.
     return json_answer(orjson.dumps(payload, option=orjson.OPT_NON_STR_KEYS), status, headers)
 
 
 def _matches(if_none_match: str | None, etag: str) -> bool:
-    """The weak comparison of RFC 9110, section 13.1.2."""
+    """Compare weakly, as RFC 9110, section 13.1.2, says."""
     if if_none_match is None:
         return False
     if if_none_match in (etag, "*"):
@@ -178,27 +178,27 @@ def _ranks_gzip(accept_encoding: str) -> bool:
 
 
 def respond(answer: Answer) -> Response:
-    """An answer as a Flask response."""
+    """Return the answer as a Flask response."""
     return Response(answer.body, status=answer.status, headers=answer.headers)
 
 
 def private(body: bytes) -> Response:
-    """JSON bytes for this person only."""
+    """Respond with JSON bytes that are for this person only."""
     return respond(private_answer(body, request.environ))
 
 
 def answer(payload: dict[str, Any]) -> Response:
-    """A short answer for this person only."""
+    """Respond with a short payload that is for this person only."""
     return respond(json_answer(orjson.dumps(payload)))
 
 
 def say(message: str) -> Response:
-    """What was done, in a sentence."""
+    """Respond with a sentence that says what was done."""
     return answer({"message": _sentence(message)})
 
 
 def done(message: str, reservation: dict[str, Any], status: int = 200) -> Response:
-    """What was done, in a sentence, and the reservation it was done to."""
+    """Respond with a sentence that says what was done, and with the reservation."""
     payload = {"message": _sentence(message), "reservation": reservation}
     return respond(json_answer(orjson.dumps(payload), status))
 

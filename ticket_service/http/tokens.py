@@ -1,4 +1,4 @@
-"""The Auth Service's tokens: whether one is good, and whose it is. Knows no Flask."""
+"""Checks the tokens of the Auth Service. Sockets use this too, so it does not depend on Flask."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from ticket_service.http.fields import UUID_PATTERN
 ROLES = ("user", "admin")
 
 CLOCK_SKEW_SECONDS = 10
-"""By which the Auth Service's clock may be ahead of ours when it stamps `iat` and `nbf`."""
+"""How far the Auth Service's clock, which sets `iat` and `nbf`, may be ahead of ours."""
 
 MAX_KEPT = 20_000
-"""Checked tokens kept: a browser sends the same one with every request."""
+"""Valid tokens that are cached: a browser sends the same one with every request."""
 
 
 class Caller(NamedTuple):
-    """Who a valid token belongs to, and until when."""
+    """The owner of a valid token, and until when it is valid."""
 
     user_id: str
     """A UUID in lower case."""
@@ -33,18 +33,18 @@ class Caller(NamedTuple):
 
 
 class TokenVerifier:
-    """Checks tokens, and remembers those that were good."""
+    """Checks tokens, and caches the valid ones."""
 
     def __init__(self, key: str, algorithm: str) -> None:
-        """`key`: the shared secret for HS256, the public key as PEM for RS256. No other algorithm
-        is accepted, whatever a token names."""
+        """`key`: the shared secret for HS256, or the public key as PEM for RS256. Tokens that name
+        another algorithm are refused."""
         self._key = key
         self._algorithms = [algorithm]
         self._kept: LRUCache[bytes, Caller] = LRUCache(MAX_KEPT)
 
     def verify(self, token: str) -> Caller:
-        """Who a token belongs to. Raises TokenExpired or InvalidToken."""
-        # A token may have 8 kB, so what is kept is its hash.
+        """Return the owner of a token. Raises TokenExpired or InvalidToken."""
+        # A token may have 8 kB, so the key is its hash.
         digest = hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
         caller = self._kept.get(digest)
         if caller is None:
@@ -53,8 +53,11 @@ class TokenVerifier:
         return caller
 
     def decode(self, token: str) -> dict[str, Any]:
-        """The claims of a token whose signature and times are good, in one pass; for its end with
-        CLOCK_SKEW_SECONDS of grace, see `check_end`. Raises TokenExpired or InvalidToken."""
+        """Return the claims of a token, after a check of its signature and times.
+
+        `exp` too is checked with CLOCK_SKEW_SECONDS of leeway here, and without by `check_end`.
+        Raises TokenExpired or InvalidToken.
+        """
         try:
             claims: dict[str, Any] = jwt.decode(
                 token,
@@ -71,7 +74,7 @@ class TokenVerifier:
 
 
 def caller_of(claims: dict[str, Any]) -> Caller:
-    """Whose claims these are. Raises InvalidToken where one is missing or of another kind, and for
+    """Return the owner of these claims. Raises InvalidToken if one is missing or malformed, and for
     a refresh token, which is for the Auth Service only."""
     user_id, role, expires_at = (claims.get(name) for name in ("userId", "role", "exp"))
     if not isinstance(user_id, str) or not UUID_PATTERN.fullmatch(user_id):
@@ -84,6 +87,6 @@ def caller_of(claims: dict[str, Any]) -> Caller:
 
 
 def check_end(caller: Caller) -> None:
-    """Raises TokenExpired from the second in which the token ends: for that there is no grace."""
+    """Raise TokenExpired from the second of `exp` on, without leeway."""
     if caller.expires_at <= time.time():
         raise TokenExpired
