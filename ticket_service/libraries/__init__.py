@@ -1,1 +1,1 @@
-"""What we use of libraries beyond what they promise to keep."""
+"""What we use of the private parts of libraries."""

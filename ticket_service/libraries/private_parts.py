@@ -1,10 +1,10 @@
-"""Every part of a library that we rely on and that the library does not promise to keep.
+"""Every private part of a library that we rely on.
 
-A release of the library may change such a part without notice. Each is in a table below: what it
-is, how it looked in the version that was read, and why it is needed. `check` compares the tables
-with what is installed, at the start. Subclasses stand where they are used; whatever else touches a
-private part goes through a function of this module. What stands in the WSGI environment
-(`RAW_URI`, `gunicorn.socket`) is in no signature: tests/test_websocket_frames.py fails without it.
+A release of the library may change such a part without notice. The tables below list each part,
+with its parameters in the version that was read, and why we need it. At the start, `check` compares
+them with what is installed. Subclasses of private classes are where they are used; other code that
+touches a private part is a function of this module. Names in the WSGI environment (`RAW_URI`,
+`gunicorn.socket`) cannot be checked here: tests/test_websocket_frames.py fails without them.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ class Part(NamedTuple):
     """One private part."""
 
     path: str
-    """Module and name, with a colon between."""
+    """Module and name, with a colon between them."""
     parameters: str | None
-    """The names of a function's parameters; None for what is no function: then it is enough that
-    the class has it, or sets it in `__init__`."""
+    """The names of a function's parameters; None for an attribute, which the class must have or set
+    in `__init__`."""
     why: str
     uses: str = ""
-    """A name that its code must look up for our replacement of that name to be heard."""
+    """A name that its code must look up, so that our replacement of that name is used."""
 
 
 class Library(NamedTuple):
@@ -35,12 +35,12 @@ class Library(NamedTuple):
 
     package: str
     version: str
-    """In which the parts were read."""
+    """The version in which the parts were read."""
     parts: list[Part]
 
 
 class LibraryChanged(Exception):
-    """A part is not as it was; the message says which, and what to do."""
+    """A private part has changed. The message says which, and what to do."""
 
 
 _SOCKET = "engineio.socket:Socket"
@@ -53,8 +53,8 @@ ENGINEIO = Library(
         Part(
             f"{_ENGINE}._handle_connect",
             "self environ start_response transport jsonp_index",
-            "opens a connection: wrapped, to refuse newcomers when there are too many, and the"
-            " place where the class of sockets, which no setting names, is looked up",
+            "opens a connection, and looks up the class of sockets, for which there is no setting;"
+            " wrapped to refuse new connections when there are too many",
             uses="Socket",
         ),
         Part(f"{_ENGINE}.disconnect", "self sid", "replaced: it would wait for the client"),
@@ -64,7 +64,7 @@ ENGINEIO = Library(
         Part(f"{_SOCKET}.send", "self pkt", "writes to our WebSocket; bounds what waits"),
         Part(f"{_SOCKET}.receive", "self pkt", "counts packets"),
         Part(f"{_SOCKET}.poll", "self", "ends a session that is polled twice at once"),
-        Part(f"{_SOCKET}.handle_post_request", "self environ", "bounds the bodies of newcomers"),
+        Part(f"{_SOCKET}.handle_post_request", "self environ", "bounds bodies before a sign-in"),
         Part(f"{_SOCKET}.close", "self wait abort reason", "closes our WebSocket and timer too"),
         Part(f"{_SOCKET}.schedule_ping", "self", "a timer in place of a greenlet"),
         Part(f"{_SOCKET}.check_ping_timeout", "self", "before we write past the queue"),
@@ -78,10 +78,10 @@ ENGINEIO = Library(
         Part(f"{_SOCKET}.queue", None, "what waits for a poll; dropped with the upgrade"),
         Part(f"{_SOCKET}.last_ping", None, "set when our timer sends the ping"),
         Part(f"{_SOCKET}.connected", None, "whether a WebSocket is new or an upgrade"),
-        Part(f"{_SOCKET}.upgrading", None, "has polls answered at once during an upgrade"),
+        Part(f"{_SOCKET}.upgrading", None, "polls are answered at once during an upgrade"),
         Part(f"{_SOCKET}.upgraded", None, "ends polling after it"),
-        Part(f"{_SOCKET}.closing", None, "no ping to one that says goodbye"),
-        Part(f"{_SOCKET}.closed", None, "nothing to one that is gone"),
+        Part(f"{_SOCKET}.closing", None, "no ping to one that is closing"),
+        Part(f"{_SOCKET}.closed", None, "no packet to one that is closed"),
     ],
 )
 
@@ -94,19 +94,19 @@ SOCKETIO = Library(
         Part(
             "socketio.server:Server._handle_eio_message",
             "self eio_sid data",
-            "what a packet is given to once it was checked",
+            "handles a packet that we have checked",
         ),
         Part("socketio.server:Server.eio", None, "the Engine.IO server beneath"),
-        Part("socketio.server:Server.packet_class", None, "reads a packet, to check it"),
-        Part("socketio.packet:Packet.packet_type", None, "what is checked"),
-        Part("socketio.packet:Packet.data", None, "what is checked"),
+        Part("socketio.server:Server.packet_class", None, "decodes a packet, to check it"),
+        Part("socketio.packet:Packet.packet_type", None, "checked by the guard"),
+        Part("socketio.packet:Packet.data", None, "checked by the guard"),
         Part(f"{_MANAGER}.__init__", "self", "subclassed: rooms that send to all at once"),
-        Part(f"{_MANAGER}.server", None, "from the rooms to the sockets"),
+        Part(f"{_MANAGER}.server", None, "finds the sockets of a room"),
         Part(f"{_MANAGER}.rooms", None, "who is in a room: engine ids by socket id"),
         Part(f"{_MANAGER}.enter_room", "self sid namespace room eio_sid", "joins a room"),
-        Part(f"{_MANAGER}.leave_room", "self sid namespace room", "leaves one"),
-        Part(f"{_MANAGER}.sid_from_eio_sid", "self eio_sid namespace", "whether one signed in"),
-        Part(f"{_MANAGER}.eio_sid_from_sid", "self sid namespace", "whether one is closed"),
+        Part(f"{_MANAGER}.leave_room", "self sid namespace room", "leaves a room"),
+        Part(f"{_MANAGER}.sid_from_eio_sid", "self eio_sid namespace", "whether it signed in"),
+        Part(f"{_MANAGER}.eio_sid_from_sid", "self sid namespace", "whether it is closed"),
     ],
 )
 
@@ -128,7 +128,7 @@ GUNICORN = Library(
         ),
         Part(f"{_WORKER}.handle_error", "self req client addr exc", "refusals are JSON, not HTML"),
         Part(f"{_WORKER}.handle_exit", "self sig frame", "SIGTERM: drains before it stops"),
-        Part(f"{_WORKER}.alive", None, "its loop ends where this is False"),
+        Part(f"{_WORKER}.alive", None, "its loop ends when this is False"),
         Part(f"{_WORKER}.cfg", None, "the time that a connection may be idle"),
         Part(f"{_WORKER}.log", None, "its log"),
         Part(f"{_WORKER}.worker_connections", None, "how many places there are"),
@@ -139,19 +139,19 @@ GUNICORN = Library(
         Part(f"{_PARSER}.unreader", None, "replaced by ours"),
         Part(f"{_PARSER}.finish_body", "self deadline max_bytes", "bounds what is discarded"),
         Part(f"{_REQUEST}.parse", "self unreader", "where a head begins and ends"),
-        Part(f"{_REQUEST}.should_close", "self", "also where a body was broken"),
+        Part(f"{_REQUEST}.should_close", "self", "also after a broken body"),
         Part(f"{_REQUEST}.force_close", "self", "after a body that is too large to discard"),
         Part(f"{_REQUEST}.max_buffer_headers", None, "bounds the trailers as well"),
         Part(f"{_REQUEST}.body", None, "its length, and whether it was broken"),
         Part("gunicorn.http.body:Body.reader", None, "has the length"),
         Part("gunicorn.http.body:Body.failed", None, "whether it was broken"),
         Part("gunicorn.http.body:LengthReader.length", None, "how much of a body is to come"),
-        Part(f"{_UNREADER}.__init__", "self sock max_chunk", "subclassed: an end to each wait"),
+        Part(f"{_UNREADER}.__init__", "self sock max_chunk", "subclassed: every wait has an end"),
         Part(f"{_UNREADER}.chunk", "self size_hint", "the next bytes, with time-outs and limits"),
         Part(f"{_UNREADER}.sock", None, "what the bytes are read from"),
         Part(f"{_UNREADER}.buf", None, "what was read of the next request already"),
         Part("gunicorn.glogging:Logger.setup", "self cfg", "all logs are JSON"),
-        Part("gunicorn.glogging:Logger.access", "self resp req environ request_time", "our line"),
+        Part("gunicorn.glogging:Logger.access", "self resp req environ request_time", "as JSON"),
     ],
 )
 
@@ -159,8 +159,8 @@ GEVENT = Library(
     "gevent",
     "26.9.0",
     [
-        Part("gevent.socket:socket._sock", None, "ends reading without failing who waits"),
-        Part("gevent.socket:socket.send", "self data flags timeout", "0.0: without waiting"),
+        Part("gevent.socket:socket._sock", None, "ends reading without failing a wait"),
+        Part("gevent.socket:socket.send", "self data flags timeout", "0.0: does not wait"),
     ],
 )
 
@@ -172,7 +172,7 @@ WEBARGS = Library(
         Part(
             "webargs.flaskparser:FlaskParser.handle_error",
             "self error req schema error_status_code error_headers",
-            "raises our refusal",
+            "raises our error",
         ),
         Part("webargs.flaskparser:FlaskParser.DEFAULT_VALIDATION_STATUS", None, "described as 400"),
     ],
@@ -183,9 +183,9 @@ SMOREST = Library(
     "0.47.0",
     [
         Part(
-            "flask_smorest:Api._register_error_handlers", "self", "empty: http/errors.py has ours"
+            "flask_smorest:Api._register_error_handlers", "self", "empty: http/errors.py has them"
         ),
-        Part("flask_smorest:Api.ERROR_SCHEMA", None, "the shape of our refusals"),
+        Part("flask_smorest:Api.ERROR_SCHEMA", None, "the shape of our errors"),
         Part("flask_smorest:Blueprint.ARGUMENTS_PARSER", None, "our parser"),
     ],
 )
@@ -207,7 +207,7 @@ LIBRARIES = [ENGINEIO, SOCKETIO, GUNICORN, GEVENT, WEBARGS, SMOREST, JWT_EXTENDE
 
 
 def check() -> None:
-    """Raise LibraryChanged for the first part that is not as it was when it was read."""
+    """Raise LibraryChanged for the first part that differs from its table."""
     for library in LIBRARIES:
         for part in library.parts:
             if problem := _problem(part):
@@ -219,7 +219,7 @@ def check() -> None:
 
 
 def _problem(part: Part) -> str | None:
-    """What is wrong with a part, if anything."""
+    """Return how a part differs from its table, or None."""
     module, _, names = part.path.partition(":")
     *owners, name = names.split(".")
     try:
@@ -240,7 +240,7 @@ def _problem(part: Part) -> str | None:
 
 
 def _is_set_by(owner: type, name: str) -> bool:
-    """Whether an `__init__` of this class or of one above it has a word for this attribute."""
+    """Whether the `__init__` of this class or of a base class names this attribute."""
     inits = (vars(cls).get("__init__") for cls in owner.__mro__)
     return any(name in init.__code__.co_names for init in inits if inspect.isfunction(init))
 
@@ -249,41 +249,41 @@ def _is_set_by(owner: type, name: str) -> bool:
 
 
 def use_sockets(socket_class: type) -> None:
-    """Have Engine.IO make one of these for each client, in the whole process."""
+    """Make Engine.IO use this class for the sockets of all clients, in the whole process."""
     import_module("engineio.socket").Socket = socket_class  # type: ignore[attr-defined]
 
 
 def open_sockets(server: Any) -> dict[str, Any]:
-    """The sockets of Engine.IO by their ids; not a copy."""
+    """Return the sockets of Engine.IO by their ids; not a copy."""
     sockets: dict[str, Any] = server.eio.sockets
     return sockets
 
 
 def take_messages(server: Any, handle: Callable[[str, str | bytes], None]) -> None:
-    """Have each message of Engine.IO handled by this in place of python-socketio."""
+    """Have this handle each message of Engine.IO, instead of python-socketio."""
     server.eio.on("message", handle)
 
 
 def pass_message_on(server: Any, engine_sid: str, data: str | bytes) -> None:
-    """Have python-socketio handle a message after all."""
+    """Have python-socketio handle a message."""
     server._handle_eio_message(engine_sid, data)
 
 
 def replace_disconnect(server: Any, disconnect: Callable[..., None]) -> None:
-    """Have this called where python-socketio disconnects a client."""
+    """Have this called when python-socketio disconnects a client."""
     server.eio.disconnect = disconnect
 
 
 def wrap_connect(server: Any, wrap: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
-    """Wrap the function that opens a connection and returns the answer to the request."""
+    """Wrap the function that opens a connection and returns the response."""
     server.eio._handle_connect = wrap(server.eio._handle_connect)
 
 
 def bad_request(engine: Any) -> Any:
-    """The answer 400 of Engine.IO's server."""
+    """Return the 400 response of Engine.IO's server."""
     return engine._bad_request()
 
 
 def raw_socket(sock: Any) -> Any:
-    """The socket beneath one of gevent's."""
+    """Return the socket that one of gevent's wraps."""
     return sock._sock
