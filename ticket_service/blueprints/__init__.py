@@ -1,4 +1,4 @@
-"""The calls under /api/v1, one file a resource. A route parses, calls one service, and answers."""
+"""The HTTP calls, one file per resource. A route parses, calls one service, and responds."""
 
 from __future__ import annotations
 
@@ -8,6 +8,6 @@ from ticket_service.wiring import Instance, Services
 
 
 def services() -> Services:
-    """The services of this application."""
+    """Return the services of this application."""
     instance: Instance = current_app.extensions["ticket_service"]
     return instance.services

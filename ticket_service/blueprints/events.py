@@ -21,7 +21,7 @@ blueprint = Blueprint("events", __name__, url_prefix="/api/v1/events", descripti
 @public_document
 def list_events(query: dict[str, Any]) -> Read:
     """List the events by start of sale"""
-    # A form sends an empty text for "all".
+    # Forms send an empty value for "all".
     query |= {"q": query["q"] or None, "status": query["status"] or None}
     return partial(services().catalogue.events, EventQuery(**query))
 
@@ -30,5 +30,5 @@ def list_events(query: dict[str, Any]) -> Read:
 @blueprint.response(200, EventDetail)
 @public_document
 def get_event(event_id: str) -> Read:
-    """Look at one event and its ticket types"""
+    """Get an event and its ticket types"""
     return partial(services().catalogue.event, event_id)

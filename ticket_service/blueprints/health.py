@@ -18,14 +18,14 @@ blueprint = Blueprint("health", __name__, url_prefix="/health", description=__do
 @blueprint.route("")
 @blueprint.response(200, Alive)
 def get_health() -> Response:
-    """See that the process answers"""
+    """Check that the process answers"""
     return _alive()
 
 
 @blueprint.route("/live")
 @blueprint.response(200, Alive)
 def get_live() -> Response:
-    """See that the process answers: restart it when it does not"""
+    """Check that the process answers; restart it if it does not"""
     return _alive()
 
 
@@ -37,7 +37,7 @@ def _alive() -> Response:
 @blueprint.response(200, Ready)
 @blueprint.alt_response(503, schema=Ready, description="PostgreSQL takes no writes, or stopping")
 def get_ready() -> Response:
-    """See that requests can be served: send none when they cannot"""
+    """Check that requests can be served; send none if they cannot"""
     ready = services().health.readiness()
     body = {
         "status": _status(ready),
@@ -51,7 +51,7 @@ def get_ready() -> Response:
 
 
 def metrics() -> Response:
-    """What Prometheus wants to know; not of the API."""
+    """Serve the metrics for Prometheus. Not part of the API."""
     return Response(generate_latest(), content_type=CONTENT_TYPE_LATEST)
 
 

@@ -1,4 +1,4 @@
-"""For the other services of the house, and for operators: payments and the audit."""
+"""For other services and for operators: payments and the audit."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ blueprint = Blueprint("internal", __name__, url_prefix="/api/v1/internal", descr
 @blueprint.arguments(PaymentNotice())
 @blueprint.response(200, PaymentAnswer)
 def record_payment(body: dict[str, Any], reservation_id: str) -> Response:
-    """Tell that a reservation was paid for, that its payment failed, or was refunded
+    """Report that a payment of a reservation succeeded, failed or was refunded
 
-    409 `RESERVATION_EXPIRED` with `details.refund`: the payment came too late and must be given
-    back, and so must that of a reservation which its buyer cancelled. Then tell `refunded`.
+    409 `RESERVATION_EXPIRED` with `details.refund`: the payment came too late, or the buyer has
+    cancelled the reservation. Refund the payment, then report `refunded`.
     """
     payment = Payment(body["paymentId"], body["status"], body["paymentMethod"])
     return done("PAYMENT_NOTED", services().payments.record(reservation_id, payment))
@@ -37,5 +37,5 @@ def record_payment(body: dict[str, Any], reservation_id: str) -> Response:
 @blueprint.doc(security=SERVICE)
 @blueprint.response(200, AuditAnswer)
 def get_audit() -> Response:
-    """Look whether the books of all events balance"""
+    """Check that the books of all events balance"""
     return answer({"faults": services().audit.faults()})

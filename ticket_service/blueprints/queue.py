@@ -28,7 +28,7 @@ blueprint = Blueprint("queue", __name__, url_prefix="/api/v1/queue", description
 @blueprint.doc(security=BEARER)
 @blueprint.response(200, QueueCheck)
 def check(user_id: str, event_id: str) -> Response:
-    """Come in, or take a place in line; whoever has a place keeps it"""
+    """Enter, or take a place in line; keep the place if there is one"""
     return answer(services().waiting_room.check(user_id, event_id))
 
 
@@ -37,7 +37,7 @@ def check(user_id: str, event_id: str) -> Response:
 @blueprint.doc(security=BEARER)
 @blueprint.response(200, QueuePlace)
 def get_status(user_id: str, event_id: str) -> Response:
-    """See where one stands; also a sign of life"""
+    """Get one's place; also a sign of life"""
     return answer(services().waiting_room.status(user_id, event_id))
 
 
@@ -46,7 +46,7 @@ def get_status(user_id: str, event_id: str) -> Response:
 @blueprint.doc(security=BEARER)
 @blueprint.response(200, Heartbeat)
 def heartbeat(user_id: str, event_id: str) -> Response:
-    """Give a sign of life"""
+    """Send a sign of life"""
     return answer(services().waiting_room.heartbeat(user_id, event_id))
 
 
@@ -55,7 +55,7 @@ def heartbeat(user_id: str, event_id: str) -> Response:
 @blueprint.doc(security=BEARER)
 @blueprint.response(200, QueueMessage)
 def leave(user_id: str, event_id: str) -> Response:
-    """Give one's place up, inside or in line"""
+    """Give up one's place, inside or in line"""
     services().waiting_room.leave(user_id, event_id)
     return say("QUEUE_LEFT")
 
@@ -65,7 +65,7 @@ def leave(user_id: str, event_id: str) -> Response:
 @blueprint.doc(security=BEARER)
 @blueprint.response(200, QueueOverview)
 def get_overview(event_id: str) -> Response:
-    """See how a waiting room is (administrators)"""
+    """Get the state of a waiting room (administrators)"""
     return answer(services().waiting_room.overview(event_id))
 
 
@@ -75,7 +75,7 @@ def get_overview(event_id: str) -> Response:
 @blueprint.arguments(QueueControl())
 @blueprint.response(200, QueueOverview)
 def control(body: dict[str, Any], event_id: str) -> Response:
-    """Set the threshold, pause, go on (administrators)"""
+    """Set the threshold, pause or resume (administrators)"""
     return answer(
         services().waiting_room.control(
             event_id, threshold=body.get("threshold"), paused=body.get("paused")

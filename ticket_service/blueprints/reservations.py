@@ -1,4 +1,4 @@
-"""Reservations: making one without seats, looking at one's own, cancelling."""
+"""Reservations: holding tickets, one's own reservations, cancelling."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def list_my_reservations(user_id: str, query: dict[str, Any]) -> Response:
 @blueprint.doc(security=BEARER)
 @blueprint.response(200, ReservationDetail)
 def get_reservation(user_id: str, reservation_id: str) -> Response:
-    """Look at a reservation and its lines"""
+    """Get a reservation and its lines"""
     return private(services().reservations.with_items(user_id, reservation_id))
 
 
@@ -67,8 +67,8 @@ def get_reservation(user_id: str, reservation_id: str) -> Response:
 def cancel_reservation(user_id: str, reservation_id: str) -> Response:
     """Cancel a reservation, paid or not
 
-    Until the event begins; then 409 `CANCELLATION_CLOSED`. The payment of a paid one will be
-    refunded: its `payment_status` stays `completed` until that is done, then it is `refunded`.
+    Possible until the event begins; then 409 `CANCELLATION_CLOSED`. The payment of a paid one will
+    be refunded: its `payment_status` stays `completed` until then, and becomes `refunded`.
     """
     refund_due = services().reservations.cancel(user_id, reservation_id)
     message = "CANCELLED_AND_REFUND_DUE" if refund_due else "RESERVATION_CANCELLED"

@@ -37,7 +37,7 @@ def list_layouts() -> Read:
 @blueprint.response(200, SeatMap)
 @public_document
 def get_seat_map(event_id: str) -> Read:
-    """Look at the seats of an event"""
+    """Get the seats of an event"""
     return partial(services().seat_maps.read, event_id)
 
 
@@ -60,5 +60,5 @@ def reserve_seats(user_id: str, headers: dict[str, Any], body: dict[str, Any]) -
 @blueprint.doc(security=BEARER)
 @blueprint.response(200, SeatReservationDetail)
 def get_seat_reservation(user_id: str, reservation_id: str) -> Response:
-    """Look at a reservation and its seats"""
+    """Get a reservation and its seats"""
     return private(services().reservations.with_seats(user_id, reservation_id))

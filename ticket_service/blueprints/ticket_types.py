@@ -25,5 +25,5 @@ def list_ticket_types(event_id: str) -> Read:
 @blueprint.response(200, Availability)
 @public_document
 def get_availability(ticket_type_id: str) -> Read:
-    """See how many tickets of a type are left"""
+    """Get how many tickets of a type are left"""
     return partial(services().catalogue.availability, ticket_type_id)

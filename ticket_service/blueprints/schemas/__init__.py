@@ -1,2 +1,2 @@
-"""What comes in is checked by these; what goes out is only documented: marshmallow takes
-too long to dump thousands of rows."""
+"""Schemas of requests and answers. They check requests, but only document answers: marshmallow
+takes too long to dump thousands of rows."""

@@ -11,7 +11,7 @@ class Page(Schema):
     """`page` and `limit` in a query string."""
 
     class Meta:
-        unknown = EXCLUDE  # a link may carry a campaign's parameters
+        unknown = EXCLUDE  # a link may have the parameters of a campaign
 
     page = QueryNumber(load_default=1, validate=validate.Range(min=1, max=QueryNumber.MAX))
     limit = QueryNumber(load_default=10, validate=validate.Range(min=1, max=100))
@@ -44,8 +44,8 @@ class IdempotencyHeader(Schema):
         data_key="Idempotency-Key",
         validate=validate.Regexp(r"^[!-~]{1,255}$", error="1 to 255 printable characters."),
         metadata={
-            "description": "Any word of up to 255 printable characters, new for each reservation."
-            " Sent again, the first reservation is returned and nothing is made twice;"
+            "description": "Up to 255 printable characters without spaces, new for each"
+            " reservation. A repeat returns the first reservation and makes no other; a repeat"
             " with other contents: 409."
         },
     )

@@ -13,24 +13,24 @@ class Alive(Schema):
 
 
 class LoopState(Schema):
-    """How a loop of this instance goes."""
+    """The state of a loop of this instance."""
 
     name = fields.String()
     lastRun = Time(allow_none=True)
-    seconds = fields.Float(metadata={"description": "The last run took."})
+    seconds = fields.Float(metadata={"description": "How long the last run took."})
     done = fields.Integer(metadata={"description": "Things done since the start."})
     failures = fields.Integer(metadata={"description": "Runs that failed since the start."})
     lag = fields.Float(
         allow_none=True,
-        metadata={"description": "Seconds since the last good run; null where a run has no end."},
+        metadata={"description": "Seconds since the last good run; null if a run never ends."},
     )
-    late = fields.Boolean(metadata={"description": "That is too long ago."})
+    late = fields.Boolean(metadata={"description": "Whether that is too long ago."})
 
 
 class Ready(Schema):
     status = fields.String(
         validate=validate.OneOf(["ok", "degraded", "unavailable", "stopping"]),
-        metadata={"description": "`degraded`: it sells, but without Redis, or a loop is late."},
+        metadata={"description": "`degraded`: it can sell, but Redis is away or a loop is late."},
     )
     postgres = fields.String(validate=validate.OneOf(["ok", "unavailable"]))
     redis = fields.String(validate=validate.OneOf(["ok", "unavailable"]))

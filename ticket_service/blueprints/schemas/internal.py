@@ -1,4 +1,4 @@
-"""What other services of the house send."""
+"""What other services send, and the audit."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class PaymentNotice(Schema):
         required=True,
         validate=validate.Length(min=1, max=255),
         metadata={
-            "description": "Sent again with the same status, nothing is done twice.",
+            "description": "A repeat with the same status changes nothing.",
             "pattern": r"^[^\x00]*\S[^\x00]*$",
         },
     )
@@ -40,4 +40,6 @@ class Fault(Schema):
 
 
 class AuditAnswer(Schema):
-    faults = fields.List(fields.Nested(Fault), metadata={"description": "None: the books balance."})
+    faults = fields.List(
+        fields.Nested(Fault), metadata={"description": "Empty if the books balance."}
+    )

@@ -14,25 +14,22 @@ QUEUE_STATUSES = ("queued", "active", "not_in_queue")
 
 
 class QueuePlace(Schema):
-    queued = fields.Boolean(metadata={"description": "Whether one has to wait."})
+    queued = fields.Boolean(metadata={"description": "Whether the person must wait."})
     status = fields.String(
         validate=validate.OneOf(QUEUE_STATUSES),
         metadata={"description": "`active`: inside, and may buy."},
     )
     position = fields.Integer(metadata={"description": "From 1; 0 unless queued."})
     estimatedWait = fields.Integer(
-        metadata={
-            "description": "Seconds, from the pace at which places come free; 0 unless queued."
-        }
+        metadata={"description": "Seconds, by the rate at which places come free; 0 unless queued."}
     )
-    queueSize = fields.Integer(metadata={"description": "People who wait."})
+    queueSize = fields.Integer(metadata={"description": "People in line."})
     currentUsers = fields.Integer(metadata={"description": "People inside."})
     threshold = fields.Integer(metadata={"description": "People who may be inside at once."})
     stayEndsAt = Time(
         allow_none=True,
-        description="When the stay inside ends at the latest, whatever signs of life there are;"
-        " null unless active. To go on after it, enter again with POST"
-        " /api/v1/queue/check/{event_id}.",
+        description="When the stay inside ends at the latest, despite signs of life; null unless"
+        " active. To stay longer, enter again with POST /api/v1/queue/check/{event_id}.",
     )
 
 
@@ -61,10 +58,10 @@ class QueueControl(Schema):
     threshold = WholeNumber(
         validate=THRESHOLDS,
         metadata={
-            "description": "A lower one sends nobody away: it holds for those who come next."
+            "description": "A lower one sends nobody away: it applies to those who come next."
         },
     )
-    paused = Flag(metadata={"description": "A pause keeps the line and admits nobody."})
+    paused = Flag(metadata={"description": "True keeps the line and admits nobody."})
 
     @validates_schema
     def _something(self, data: dict[str, Any], **_: Any) -> None:
@@ -74,15 +71,15 @@ class QueueControl(Schema):
 
 class QueueOverview(Schema):
     eventId = Id()
-    queueSize = fields.Integer(metadata={"description": "People who wait."})
+    queueSize = fields.Integer(metadata={"description": "People in line."})
     currentUsers = fields.Integer(metadata={"description": "People inside."})
     threshold = fields.Integer(metadata={"description": "People who may be inside at once."})
-    available = fields.Integer(metadata={"description": "Places free inside."})
+    available = fields.Integer(metadata={"description": "Free places inside."})
     paused = fields.Boolean()
     admissionRate = fields.Float(
         metadata={
-            "description": "People a second whom the event can admit: places that came free while"
-            " people waited; before there were enough of them, threshold by length of a stay."
+            "description": "People whom the event can admit each second: the places that came free"
+            " while people waited, or at first the threshold divided by the length of a stay."
         }
     )
     longestWait = fields.Integer(

@@ -28,7 +28,7 @@ class TicketReserve(Schema):
         validate=validate.Length(min=1, max=100),
         metadata={
             "description": "Lines with the same ticket type are merged, and"
-            " together have no more than one may have. An amount over 2,147,483,647 won: 400."
+            " the limit of one line applies to their sum. An amount over 2,147,483,647 won: 400."
         },
     )
 
@@ -77,7 +77,7 @@ class ReservationSummary(Schema):
     total_amount = Money()
     status = fields.String(
         validate=validate.OneOf(RESERVATION_STATUSES),
-        metadata={"description": "A hold that has run out is `expired` at once."},
+        metadata={"description": "A hold is `expired` as soon as its time is over."},
     )
     payment_status = fields.String(validate=validate.OneOf(PAYMENT_STATUSES))
     created_at = Time()
