@@ -57,8 +57,8 @@ def for_each_event(
 
 
 def read_soon(read: Callable[[str], object], event_id: str) -> None:
-    """Call `read` in a greenlet of its own. If a dependency is away, this is only logged: the
-    loop's next round makes up for it."""
+    """Call `read` in a greenlet of its own. If a dependency is away, this is only logged, since
+    the loop reads again in its next round."""
 
     def attempt() -> None:
         try:

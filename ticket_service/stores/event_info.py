@@ -1,4 +1,4 @@
-"""A cache of event titles and artists, which the waiting room shows in each of its answers."""
+"""A cache of event titles and artists, which the waiting room has in its answers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ticket_service.stores.coalescer import Coalescer
 from ticket_service.stores.postgres import Postgres, SqlScript
 
 MAX_AGE = 60.0
-"""Seconds. Titles hardly change, and PostgreSQL sells nothing of an event that was deleted."""
+"""Seconds. Titles hardly change, and a hold fails anyway if its event was deleted."""
 
 MAX_EVENTS = 10_000
 
@@ -29,7 +29,7 @@ class EventInfo(NamedTuple):
 
 
 class EventInfos:
-    """The events that were last asked for."""
+    """Caches the events that were read last."""
 
     def __init__(self, postgres: Postgres) -> None:
         self._postgres = postgres
@@ -37,7 +37,7 @@ class EventInfos:
         self._coalescer: Coalescer[EventInfo] = Coalescer()
 
     def read(self, event_id: str) -> EventInfo:
-        """The event. An entry older than MAX_AGE is returned too, and read again in the background.
+        """Return the event. If the entry is older than MAX_AGE, also refresh it in the background.
 
         Raises EventNotFound, and ServiceUnavailable if the event is not cached.
         """

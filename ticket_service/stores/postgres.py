@@ -1,11 +1,11 @@
-"""PostgreSQL: small pools of connections, and transactions of one round trip.
+"""PostgreSQL: small pools of connections, and transactions in one round trip.
 
-**Every write is one script**: the statements that lock come first, the one that checks and writes
-comes last, and the server gets them in one message and runs them as one transaction (a simple query
-with several statements is one). So a row lock is never held while a greenlet waits for its turn,
-which on a hot row is the difference between hundreds and thousands of sales a second, and there is
-no way to leave a transaction open. READ COMMITTED gives each statement a snapshot of its own, so
-the last one sees what is true after the locks were had.
+**Every write is one script.** The statements that lock come first, and the one that checks and
+writes comes last. The server gets them in one message and runs them as one transaction, as it does
+with a simple query of several statements. So no row lock is held while a greenlet waits for its
+turn: on a hot row, that makes thousands of sales a second instead of hundreds. Nor can a
+transaction be left open. Under READ COMMITTED each statement has its own snapshot, so the last one
+sees the state after the locks were taken.
 """
 
 from __future__ import annotations
@@ -28,27 +28,27 @@ from ticket_service.stores.sql_files import read_statements
 from ticket_service.stores.stuck_rows import Rows, StuckRows
 
 CHECKOUT_TIMEOUT = 2.0
-"""Seconds to wait for a free connection; then the request is refused."""
+"""Seconds to wait for a free connection before the request is refused."""
 
 MAX_WAITING = 1_000
-"""Greenlets that may wait for a connection: about what a pool can serve before they time out."""
+"""Greenlets that may wait for a connection: about as many as a pool serves before they time out."""
 
 STUCK_PART = 4
-"""One connection of so many may wait for rows that are known to be stuck: each waits for the whole
-lock time-out, and there is little hope for it."""
+"""One in so many connections may wait for rows that are known to be stuck, since such a wait
+probably lasts for the whole lock time-out and fails."""
 
 TELL_INTERVAL = 1.0
-"""Seconds between two log lines about a pool that is exhausted."""
+"""Seconds between two log lines about an exhausted pool."""
 
 STATEMENT_TIMEOUT_MS = 2_000
 LOCK_TIMEOUT_MS = 1_500
 
 MAX_STATEMENTS = 4
-"""In one script. The server's time-outs count for each statement by itself."""
+"""In one script. The server's time-outs apply to each statement separately."""
 
 log = logging.getLogger(__name__)
 
-# Our own mistakes, not the server's state.
+# Errors in our code, not failures of the server.
 _BUGS = (
     psycopg2.ProgrammingError,
     psycopg2.DataError,
@@ -56,23 +56,23 @@ _BUGS = (
     psycopg2.NotSupportedError,
 )
 
-# SQLSTATEs of one transaction, not of the server: rollback, limit, lock, time-out, RAISE.
+# SQLSTATEs that concern one transaction and not the server: rollback, limit, lock, time-out, RAISE.
 _REFUSALS = ("40", "54", "55", "57014", "P0")
 
 _PARAMETER = re.compile(r"(%\((\w+)\)s)(::[\w\[\]]+)?")
 
 
 class ReferenceMissing(Exception):
-    """A foreign key points at a row that is not there. Nothing was written."""
+    """A foreign key refers to a row that does not exist. Nothing was written."""
 
 
 class NothingWritten(ServiceUnavailable):
-    """Certainly nothing changed: there was no connection in time, or the server refused."""
+    """Nothing was written: there was no connection in time, or the server refused."""
 
 
 class Refused(NothingWritten):
-    """The server answered and undid this transaction: it took too long, lost a deadlock, or a
-    trigger raised. Others may do better."""
+    """The server rolled this transaction back: it took too long, lost a deadlock, or a trigger
+    raised. Other transactions may succeed."""
 
 
 class RowLocked(Refused):
@@ -80,17 +80,17 @@ class RowLocked(Refused):
 
 
 def is_of_transaction(error: Exception) -> bool:
-    """Whether the transaction failed for what it did, so that a part of it may do better: the
-    server is there, and no lock was in the way."""
+    """Whether the cause of the failure is in the transaction, so that a part of it may succeed. It
+    is not if the server is away or a row is locked."""
     return type(error) is Refused or not isinstance(error, ServiceUnavailable)
 
 
 class SqlScript:
     """Statements that run as one transaction, in the order given.
 
-    Each connection prepares each of them once: planning one of ours takes longer than running it.
-    Parameters are written `%(name)s`, and a percent sign `%%`; the parameters' types follow from
-    where they stand, or from a cast.
+    Each connection prepares each of them once, since planning one takes longer than running it.
+    Parameters are written `%(name)s`, and a percent sign `%%`. The server infers the type of a
+    parameter from its context, or takes it from a cast.
     """
 
     def __init__(self, **statements: str) -> None:
@@ -98,10 +98,10 @@ class SqlScript:
         assert len(statements) <= MAX_STATEMENTS  # noqa: S101 # a programmer's mistake
         calls = []
         for title, text in statements.items():
-            # By name, with its cast: psycopg2 writes a list as an array of text.
+            # By name, with the cast: psycopg2 writes a list as an array of text.
             arguments = {name: place + cast for place, name, cast in _PARAMETER.findall(text)}
             places = {name: f"${position}" for position, name in enumerate(arguments, start=1)}
-            # The same title over another text is another statement.
+            # Statements with the same title and different texts get different names.
             name = f"{title}_{hashlib.blake2b(text.encode(), digest_size=4).hexdigest()}"
             self.preparations[name] = f"PREPARE {name} AS {text % places}"
             given = f" ({', '.join(arguments.values())})" if arguments else ""
@@ -110,7 +110,7 @@ class SqlScript:
 
     @classmethod
     def from_file(cls, *names: str) -> SqlScript:
-        """The script in ticket_service/sql of this name; several are put one behind the other."""
+        """Return the script of this name in ticket_service/sql, or several as one."""
         statements: dict[str, str] = {}
         for name in names:
             statements |= read_statements(name)
@@ -121,7 +121,7 @@ _READ_ONLY = SqlScript(read_only="SELECT current_setting('transaction_read_only'
 
 
 class Postgres:
-    """A pool of connections. All methods may be called from many greenlets at once."""
+    """A pool of connections. Many greenlets may call its methods at the same time."""
 
     def __init__(
         self,
@@ -130,7 +130,7 @@ class Postgres:
         size: int,
         statement_timeout_ms: int = STATEMENT_TIMEOUT_MS,
     ) -> None:
-        """`name`: what the connections are for, in the log."""
+        """`name`: the name of the pool in the log."""
         self._database = database
         self._name = name
         self._statement_timeout_ms = statement_timeout_ms
@@ -148,15 +148,16 @@ class Postgres:
         group: str | None = None,
         waits_for: Rows = (),
     ) -> list[tuple[Any, ...]]:
-        """Run the script; return the rows of its last statement.
+        """Run the script and return the rows of its last statement.
 
-        `group` must not take all connections (stores/slots.py); `waits_for` are rows that all its
-        buyers lock, and that another program may keep (stores/stuck_rows.py).
+        `group`: transactions of one group may not take all connections (stores/slots.py).
+        `waits_for`: rows for whose locks it waits, and that another program may keep locked
+        (stores/stuck_rows.py).
 
-        Raises ServiceUnavailable when PostgreSQL is gone, full or read-only; Refused, which is one,
-        when it is this transaction that was too slow or lost a deadlock, and RowLocked where it did
-        not get a lock, or nobody does; ReferenceMissing where a foreign key refuses. Either way
-        nothing was written, unless the connection broke, or timed out, before the answer came.
+        Raises ServiceUnavailable if PostgreSQL is away, full or read-only; its subclass Refused if
+        this transaction was too slow or lost a deadlock; RowLocked if it did not get a lock, or if
+        nobody gets it at present; ReferenceMissing if a foreign key refuses. Then nothing was
+        written, unless the connection broke or timed out before the answer came.
         """
         try:
             with self._turn(group, waits_for), self._connection() as connection:
@@ -173,7 +174,7 @@ class Postgres:
             raise (Refused if refused else ServiceUnavailable) from error
 
     def check_writable(self) -> None:
-        """Raise ServiceUnavailable unless PostgreSQL answers and would take a write."""
+        """Raise ServiceUnavailable unless PostgreSQL answers and accepts writes."""
         [(read_only,)] = self.transaction(_READ_ONLY)
         if read_only:
             self._database.give_up("read only")
@@ -181,7 +182,7 @@ class Postgres:
 
     @contextmanager
     def _turn(self, group: str | None, rows: Rows) -> Iterator[None]:
-        """The right to use a connection. Raises RowLocked, or NothingWritten when full."""
+        """Wait for the right to use a connection. Raises RowLocked, or NothingWritten if full."""
         if rows and not self._stuck.wait(rows):
             raise RowLocked
         if not self._slots.take(group, CHECKOUT_TIMEOUT):
@@ -197,8 +198,8 @@ class Postgres:
 
     @contextmanager
     def _connection(self) -> Iterator[Connection]:
-        # A connection without a byte for longer than a script can take counts as lost, not one
-        # that is slower: the server would still commit what we no longer wait for.
+        # A connection counts as lost only after a silence that is longer than a script can take:
+        # otherwise the server could commit after we stopped waiting.
         connection = self._idle_connection() or self._database.connect(
             response_timeout=MAX_STATEMENTS * self._statement_timeout_ms / 1000 + 1,
             statement_timeout=self._statement_timeout_ms,
@@ -209,11 +210,11 @@ class Postgres:
         except psycopg2.Error as error:
             self._database.failed(connection, error)
             if isinstance(error, _BUGS):
-                # Perhaps of this connection: a statement prepared for a table that has changed.
+                # The cause may be a statement that was prepared before its table changed.
                 connection.close()
             raise
         except BaseException:
-            # The greenlet was killed half-way: nobody knows what the connection is doing.
+            # The greenlet was killed, so the state of the connection is unknown.
             connection.close()
             raise
         finally:
@@ -223,7 +224,7 @@ class Postgres:
                 connection.close()
 
     def _idle_connection(self) -> Connection | None:
-        """One that leads to the server that can be written to; the others are closed."""
+        """Return one to the server that accepts writes, and close those that lead elsewhere."""
         while self._idle:
             connection = self._idle.pop()
             if self._database.usable(connection):
@@ -232,7 +233,7 @@ class Postgres:
         return None
 
     def _tell_exhausted(self) -> None:
-        """Log it, but not once for each of thousands of requests."""
+        """Log that the pool is exhausted, at most once in TELL_INTERVAL."""
         self._refused += 1
         now = time.monotonic()
         if now - self._told_refused_at >= TELL_INTERVAL:
@@ -244,10 +245,10 @@ class Postgres:
 def _run(
     connection: Connection, script: SqlScript, parameters: Mapping[str, Any]
 ) -> list[tuple[Any, ...]]:
-    """Run the script; the rows of its last statement."""
+    """Run the script and return the rows of its last statement."""
     with connection.cursor() as cursor:
         for name in script.preparations.keys() - connection.prepared:
-            # One at a time: what is prepared stays so, also when the next one fails.
+            # One at a time: if the next one fails, this one stays prepared.
             cursor.execute(script.preparations[name])
             connection.prepared.add(name)
         cursor.execute(script.call, parameters)

@@ -1,9 +1,9 @@
-"""The database schema: what this service needs, how to see what is missing, how to add it.
+"""The database schema: what this service needs, what of it is missing, and how to add that.
 
-The tables belong to several programs, which write them while we migrate. So everything here is
-additive, nothing is touched when nothing is missing, and no step makes writers wait for long:
-indexes are built CONCURRENTLY, and a table lock is asked for only while nobody holds the table for
-long, and for a second at most.
+The tables belong to several programs, which write to them while we migrate. So we only add, and
+change nothing if nothing is missing. No step makes writers wait for long: indexes are built
+CONCURRENTLY, and a table is locked only if no transaction has held it for long, and with a lock
+time-out of a second.
 """
 
 from __future__ import annotations
@@ -21,25 +21,25 @@ from psycopg2.extensions import connection as Connection
 
 MIGRATIONS = Path(__file__).parents[2] / "migrations"
 
-# One start migrates, the others wait. The number only has to differ from other programs'.
+# One instance migrates, and others that start wait. Any number that no other program uses will do.
 MIGRATION_LOCK = 0x7469636B6574
 
 LOCK_TIMEOUT_MS = 1_000
-"""For a lock behind which writers queue."""
+"""For a lock that makes writers wait."""
 
 INDEX_TIMEOUT_MS = 60_000
-"""For each wait of a step that no writer waits for, such as CREATE INDEX CONCURRENTLY, which waits
-for every older transaction that has the table."""
+"""For a lock that no writer waits for. CREATE INDEX CONCURRENTLY, for example, waits for all older
+transactions that hold the table."""
 
 TRIES = 5
 PAUSE = 1.0
-"""Seconds before a step is tried again; twice as long after each try."""
+"""Seconds before a step is tried again. The pause doubles after each try."""
 
 WAIT_FOR_ANOTHER = 300.0
-"""Seconds to wait for another start that migrates; then this one fails."""
+"""Seconds to wait for another instance that migrates before this start fails."""
 
 LONG = 0.5
-"""Seconds for which a transaction holds a table before it is not waited for."""
+"""Seconds. While a transaction has held a table for longer, we do not try to lock the table."""
 
 COLUMNS = {
     "events": "id title description venue address event_date sale_start_date sale_end_date"
@@ -67,8 +67,8 @@ INDEXES = (
     ("reservation_items", "seat_id"),
     ("ticket_service_payments", "reservation_id"),
 )
-"""Table and columns. Any valid index that begins with the columns serves, whatever its name: a
-second one would cost every write."""
+"""Table and columns. Any valid index that begins with the columns will do, whatever its name: a
+second one would slow down every write."""
 
 _INDEXES_SQL = """
     SELECT i.indrelid::regclass::text, (
@@ -80,13 +80,13 @@ _INDEXES_SQL = """
     WHERE c.relnamespace = current_schema()::regnamespace AND i.indisvalid AND i.indpred IS NULL
 """
 
-# What is left of a CREATE INDEX CONCURRENTLY that failed, or a build that is still going on.
+# An index that is left of a CREATE INDEX CONCURRENTLY that failed, or that is still being built.
 _INVALID_INDEX_SQL = """
     SELECT 1 FROM pg_index WHERE indexrelid = to_regclass(quote_ident(%s)) AND NOT indisvalid
 """
 
-# The CHECKs that list the statuses of a reservation: whether each knows 'expired', and whether all
-# rows were checked.
+# The CHECKs that list the statuses of a reservation: whether each allows 'expired', and whether it
+# is validated.
 _STATUS_CHECKS_SQL = """
     SELECT c.conname, pg_get_constraintdef(c.oid) LIKE '%''expired''%', c.convalidated
     FROM pg_constraint c
@@ -96,7 +96,7 @@ _STATUS_CHECKS_SQL = """
       AND pg_get_constraintdef(c.oid) LIKE '%''pending''%'
 """
 
-# The rows are not read here, while the table is locked: VALIDATE CONSTRAINT does that.
+# NOT VALID: VALIDATE CONSTRAINT reads the rows later, without a lock that makes writers wait.
 _WIDEN_SQL = """
     ALTER TABLE reservations DROP CONSTRAINT {name}, ADD CONSTRAINT {name}
     CHECK (status IN ('pending', 'confirmed', 'cancelled', 'expired')) NOT VALID
@@ -112,26 +112,26 @@ log = logging.getLogger(__name__)
 
 
 class SchemaIncomplete(Exception):
-    """The database lacks something this service needs; the message says what."""
+    """The database lacks something that this service needs. The message says what."""
 
 
 class _TableInUse(Exception):
-    """Somebody has had the table for so long that writers would queue behind our lock."""
+    """A transaction has held the table for so long that writers would wait behind our lock."""
 
 
 def migrate(database_url: str, schema: str) -> None:
-    """Bring the schema to what this service needs; safe to call twice and from many processes.
+    """Add to the schema what this service needs. It is safe to call this twice, or in parallel.
 
-    Raises SchemaIncomplete where another start migrates for longer than WAIT_FOR_ANOTHER, and
-    psycopg2.Error where the database refuses (gone, no right, a lock not had in TRIES tries). What
-    was added before stays, and the next start goes on. A CHECK that could not be widened is no
-    error: the service does without, and the next start tries again.
+    Raises SchemaIncomplete if another instance migrates for longer than WAIT_FOR_ANOTHER, and
+    psycopg2.Error if the database refuses: it is away, a privilege is missing, or a lock was not
+    available in TRIES tries. What was added before stays, and the next start continues. If a CHECK
+    cannot be widened, the service does without, and the next start tries again.
     """
     with _connected(database_url, schema) as connection:
         exists = _exists(connection, schema)
         if exists and not _missing(connection, schema) and _knows_expired(connection):
             return
-        with _alone(connection):
+        with _migration_lock(connection):
             if not exists:
                 name = sql.Identifier(schema)
                 _run(connection, sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(name))
@@ -147,9 +147,9 @@ def migrate(database_url: str, schema: str) -> None:
 
 
 def check(database_url: str, schema: str) -> None:
-    """Raise SchemaIncomplete, naming everything that is missing, unless the schema suffices.
+    """Raise SchemaIncomplete, which names everything that is missing, unless nothing is.
 
-    A CHECK that knows no status 'expired' does: holds that ran out are then called cancelled.
+    A CHECK that does not allow the status 'expired' is accepted: expired holds are then cancelled.
     """
     with _connected(database_url, schema) as connection:
         if not _exists(connection, schema):
@@ -161,7 +161,7 @@ def check(database_url: str, schema: str) -> None:
 
 @contextmanager
 def _connected(database_url: str, schema: str) -> Iterator[Connection]:
-    """A connection on which every statement is a transaction of its own."""
+    """Connect in autocommit mode."""
     connection = psycopg2.connect(
         database_url,
         connect_timeout=10,
@@ -174,10 +174,11 @@ def _connected(database_url: str, schema: str) -> Iterator[Connection]:
 
 
 @contextmanager
-def _alone(connection: Connection) -> Iterator[None]:
-    """Keep other starts from migrating. Raises SchemaIncomplete.
+def _migration_lock(connection: Connection) -> Iterator[None]:
+    """Keep other instances from migrating. Raises SchemaIncomplete.
 
-    Asks again and again instead of waiting: CREATE INDEX CONCURRENTLY waits for everyone who waits.
+    It polls instead of waiting for the lock, since CREATE INDEX CONCURRENTLY waits for all
+    transactions, also those that wait.
     """
     deadline = time.monotonic() + WAIT_FOR_ANOTHER
     while _run(connection, "SELECT pg_try_advisory_lock(%s)", MIGRATION_LOCK) != [(True,)]:
@@ -192,8 +193,8 @@ def _alone(connection: Connection) -> Iterator[None]:
 
 
 @contextmanager
-def _patient(connection: Connection) -> Iterator[None]:
-    """Wait longer, for steps that no writer waits for."""
+def _long_lock_timeout(connection: Connection) -> Iterator[None]:
+    """Wait longer for locks, in a step that no writer waits for."""
     _run(connection, f"SET lock_timeout = {INDEX_TIMEOUT_MS}")
     try:
         yield
@@ -203,7 +204,7 @@ def _patient(connection: Connection) -> Iterator[None]:
 
 
 def _try(step: Callable[..., object], *arguments: object) -> None:
-    """Take a step, again after a pause where a lock was not to be had. Raises what the last try
+    """Run a step, and after a pause again if a lock was not available. Raises what the last try
     raised."""
     for number in range(1, TRIES):
         try:
@@ -228,7 +229,7 @@ def _exists(connection: Connection, schema: str) -> bool:
 
 
 def _missing(connection: Connection, schema: str) -> list[str]:
-    """What the schema lacks, each as a phrase such as ``table seats`` or ``column seats.price``."""
+    """Return what the schema lacks, as phrases such as ``table seats``, ``column seats.price``."""
     columns: dict[str, set[str]] = {}
     for table, column in _run(
         connection,
@@ -255,26 +256,23 @@ def _is_indexed(indexes: list[tuple[Any, ...]], table: str, columns: str) -> boo
 
 
 def _build_index(connection: Connection, table: str, columns: str) -> None:
-    """Build an index that is missing, while others go on writing."""
+    """Build an index if it is missing. Writers need not wait."""
     if _is_indexed(_run(connection, _INDEXES_SQL), table, columns):
         return
     name = f"ticket_service_{table}_{columns.replace(', ', '_')}_idx"
-    with _patient(connection):
+    with _long_lock_timeout(connection):
         if _run(connection, _INVALID_INDEX_SQL, name):
             _run(connection, f"DROP INDEX CONCURRENTLY {name}")
         _run(connection, f"CREATE INDEX CONCURRENTLY {name} ON {table} ({columns})")
 
 
 def _knows_expired(connection: Connection) -> bool:
-    """Whether every CHECK on reservations.status knows 'expired', and all rows were checked."""
+    """Whether every CHECK on reservations.status allows 'expired' and is validated."""
     return all(wide and read for _, wide, read in _run(connection, _STATUS_CHECKS_SQL))
 
 
 def _widen_status_checks(connection: Connection) -> None:
-    """Let every CHECK on reservations.status know 'expired'; other programs notice nothing.
-
-    Raises _TableInUse.
-    """
+    """Make every CHECK on reservations.status allow 'expired'. Raises _TableInUse."""
     for name, wide, read in _run(connection, _STATUS_CHECKS_SQL):
         constraint = sql.Identifier(name)
         if not wide:
@@ -282,13 +280,15 @@ def _widen_status_checks(connection: Connection) -> None:
             _run(connection, sql.SQL(_WIDEN_SQL).format(name=constraint))
         if not wide or not read:
             validate = sql.SQL("ALTER TABLE reservations VALIDATE CONSTRAINT {}")
-            with _patient(connection):
+            with _long_lock_timeout(connection):
                 _run(connection, validate.format(constraint))
 
 
 def _check_free(connection: Connection) -> None:
-    """Raise _TableInUse where a transaction has had the reservations for LONG: a lock on the table
-    would wait for its end, and every writer behind the lock, again at each start."""
+    """Raise _TableInUse if a transaction holds the table of reservations for LONG.
+
+    Our lock would wait for that transaction, and every writer for our lock, at each start again.
+    """
     before = _run(connection, _HOLDERS_SQL)
     time.sleep(LONG)
     if set(before) & set(_run(connection, _HOLDERS_SQL)):

@@ -1,12 +1,13 @@
-"""Reads the SQL files: ticket_service/sql holds the scripts that write.
+"""Reads the files in ticket_service/sql, which are the scripts that write.
 
-Each of them runs in psql as it stands:
+Each of them also runs in psql:
 
     psql -1 -v event_ids='{...}' -f ticket_service/sql/settle_events.sql
 
-So a parameter is a psql variable, `:'name'`, with a cast at each place. A statement begins with a
-line `-- name: title`. What comes before the first such line is the file's contract: what it does,
-its parameters, its locks in their order, its verdicts, and the rows of its last statement.
+So a parameter is a psql variable, `:'name'`, with a cast wherever it is used. A statement begins
+with a line `-- name: title`. The comment before the first such line is the contract of the file:
+what it does, its parameters, its locks in their order, its verdicts, and the rows that the last
+statement returns.
 """
 
 from __future__ import annotations
@@ -18,12 +19,12 @@ FOLDER = Path(__file__).parent.parent / "sql"
 
 _NAME_LINE = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
 
-# Strings and comments as wholes, so that nothing within them is taken for a parameter.
+# Strings and comments are matched as a whole, so that nothing in them is taken for a parameter.
 _TOKEN = re.compile(r"(?P<string>'[^']*')|(?P<comment>--.*)|:'(?P<parameter>\w+)'|(?P<percent>%)")
 
 
 def read_statements(name: str) -> dict[str, str]:
-    """The statements of a file by title, written as `SqlScript` takes them."""
+    """Return the statements of a file by title, in the notation of `SqlScript`."""
     _, *parts = _NAME_LINE.split((FOLDER / f"{name}.sql").read_text(encoding="utf-8"))
     return {
         title: _TOKEN.sub(_translate, text).strip().removesuffix(";")

@@ -1,4 +1,4 @@
-"""Reads which seats of an event are not available, in the cheapest way."""
+"""Reads which seats of an event are not available, as one short text."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from ticket_service.stores.postgres import Postgres, SqlScript
 
-# In no order: sorting five thousand seats by section would take ten times as long.
+# Unsorted: sorting five thousand seats by section would take ten times as long.
 _TAKEN = SqlScript(
     taken_seats="""
     SELECT count(*),
@@ -24,12 +24,12 @@ class TakenSeats(NamedTuple):
     """The seats of an event."""
 
     total: int
-    """How many there are."""
+    """How many seats the event has."""
     letters: dict[str, str]
-    """The first letter of the status, by id, of those that are not available."""
+    """The first letter of the status of each seat that is not available, by id."""
 
     def statuses(self) -> dict[str, str]:
-        """The status, by id, of those that are not available."""
+        """Return the status of each seat that is not available, by id."""
         return {seat_id: _STATUSES[letter] for seat_id, letter in self.letters.items()}
 
 

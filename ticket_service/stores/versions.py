@@ -1,7 +1,7 @@
-"""The version of an event's inventory, shared by all instances: how a cache knows it is stale.
+"""The version of an event's inventory, shared by all instances, by which caches detect stale data.
 
-A version is a random word, not a counter: a counter that starts again after Redis was flushed
-could come back to a number under which an old answer is still kept.
+A version is a random word and not a counter. After Redis was flushed, a counter would start again,
+and could reach a number under which an old answer is still cached.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from ticket_service.stores import keys
 from ticket_service.stores.redis import Redis, RedisUnavailable
 
 VERSION_TTL = 3600
-"""Seconds; a quiet event's version vanishes, and the next reader makes a new one."""
+"""Seconds. The version of a quiet event expires, and the next reader makes a new one."""
 
 log = logging.getLogger(__name__)
 
 
 def new_version() -> str:
-    """A word that no version ever was."""
+    """Return a new random version."""
     return secrets.token_hex(8)
 
 
@@ -30,15 +30,15 @@ class Versions:
         self._redis = redis
 
     def current(self, event_id: str) -> str | None:
-        """The version now; None where there is none yet. Raises RedisUnavailable."""
+        """Return the current version, or None if there is none. Raises RedisUnavailable."""
         version: str | None = self._redis.command("GET", keys.version(event_id))
         return version
 
     def begin(self, event_id: str) -> str | None:
-        """Give an event that has no version its first; None where it has one by now.
+        """Give an event without a version a new one and return it, or None if it has one by now.
 
-        What was read while there was no version may be kept under the one that this returns: any
-        write since then has made one. Raises RedisUnavailable.
+        Data that was read while there was no version may be cached under the returned one: a write
+        in the meantime would have made a version. Raises RedisUnavailable.
         """
         version = new_version()
         key = keys.version(event_id)
@@ -46,10 +46,10 @@ class Versions:
         return version if made else None
 
     def change(self, event_id: str) -> None:
-        """Make every kept answer about this event stale; call after the commit.
+        """Invalidate all cached answers about this event. Call it after the commit.
 
-        What is committed stays so: without Redis this only logs, and the kept answers of other
-        instances end by age.
+        Without Redis this only logs, since the write has succeeded. The cached answers of other
+        instances then expire by age.
         """
         try:
             self._redis.command("SET", keys.version(event_id), new_version(), "EX", VERSION_TTL)
