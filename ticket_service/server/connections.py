@@ -1,8 +1,8 @@
-"""What a connection may take while its client sends: bytes, time, and one of the places.
+"""Limits for connections while their clients send: bytes, time, and the number of connections.
 
-gunicorn's parser reads through `Incoming`, which knows where in a request the client is: between
-two requests, in the head, or in the body. Each of these has an end, however slowly bytes arrive.
-`Connections` knows everyone who waits for a client, and closes those first when places run short.
+gunicorn's parser reads through `Incoming`, which knows whether the client is between two requests,
+in a head or in a body. Each of these has a time-out, however slowly bytes arrive. `Connections`
+knows which connections wait for their clients, and closes those first when places run short.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ from ticket_service import metrics
 from ticket_service.libraries import private_parts
 
 MAX_CONNECTIONS = 10_000
-"""Connections of one instance, if the limit of open files allows as many."""
+"""Connections of one instance, if the limit of open files allows so many."""
 
 RESERVED_FILES = 200
-"""Files that are no client's connection: pools, logs, listeners."""
+"""Open files that are not connections of clients: pools, logs, listeners."""
 
 MIN_CONNECTIONS = 50
-"""With fewer places an instance is of no use."""
+"""With fewer places an instance does not start."""
 
 MAX_SOCKETS_SHARE = 0.8
-"""Part of the places that WebSockets, and polls that wait, may take."""
+"""Part of the places that WebSockets and long polls may take."""
 
 MAX_TAKEN_SHARE = 0.9
-"""Part of the places that may be taken before connections that wait are closed for new ones."""
+"""Part of the places above which waiting connections are closed to make room for new ones."""
 
 MAX_UNFINISHED = 1_000
-"""Connections that wait for more of a request. An unfinished head takes 60 kB."""
+"""Connections in the middle of a request. An unfinished head takes 60 kB of memory."""
 
 MAX_HEAD = 16 * 1024
 """Bytes of a request line and all header fields together."""
@@ -51,18 +51,19 @@ BODY_TIMEOUT = 20.0
 """Seconds from the end of the head to the end of the body."""
 
 CLIENT_TIMEOUT = 10.0
-"""Seconds in which a client must send or take some bytes of its request or response."""
+"""Seconds in which a client must send some bytes of its request, or read some of its response."""
 
-LAST_WORD = 1.0
-"""Seconds that a client whose connection is closed has to take its answer and hang up."""
+LINGER_TIMEOUT = 1.0
+"""Seconds that a client has to read its response and close, before we close the connection."""
 
 MAX_DISCARDED = 64 * 1024
-"""Bytes of a body that nobody wanted which are read, to use the connection again."""
+"""Bytes of an unread body that are read and discarded, so that the connection can be reused."""
 
 _CHUNK = 8 * 1024
 _MAX_CHUNK = 64 * 1024
 _BETWEEN_CHUNKS = 1024
-"""Bytes read at once where a chunk of a body is to begin: tiny ones take 8 µs each to parse."""
+"""Bytes to read at once before a chunk of a body, so that tiny chunks, which take 8 µs each to
+parse, let other greenlets run."""
 
 
 class HeadTimeout(ParseException):
@@ -70,8 +71,10 @@ class HeadTimeout(ParseException):
 
 
 def raise_file_limit() -> int:
-    """Raise the limit of open files of this process and its children as far as it is of use, and
-    return how many connections it has places for."""
+    """Raise the limit of open files of this process and its children as far as needed and allowed.
+
+    Returns how many connections the limit has places for.
+    """
     wanted = MAX_CONNECTIONS + RESERVED_FILES
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != resource.RLIM_INFINITY and soft < wanted:
@@ -81,7 +84,7 @@ def raise_file_limit() -> int:
 
 
 def places() -> int:
-    """How many connections the limit of open files has places for."""
+    """Return how many connections the limit of open files has places for."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY:
         return MAX_CONNECTIONS
@@ -89,12 +92,12 @@ def places() -> int:
 
 
 def hang_up(sock: Any, patience: float = 0.0) -> None:
-    """Say that nothing more comes, and discard what the client still sends, for LAST_WORD at most.
+    """Shut down the sending side, and discard what the client still sends, for LINGER_TIMEOUT.
 
-    Closing with something unread would reset the connection before the answer is read. `patience`:
-    seconds to wait for something to discard.
+    To close a connection with unread bytes would reset it, perhaps before the client has read the
+    response. `patience`: seconds to wait for something to discard.
     """
-    deadline = time.monotonic() + LAST_WORD
+    deadline = time.monotonic() + LINGER_TIMEOUT
     with suppress(OSError):
         sock.shutdown(SHUT_WR)
         sock.settimeout(patience)
@@ -104,20 +107,20 @@ def hang_up(sock: Any, patience: float = 0.0) -> None:
 
 
 class Connections:
-    """The open connections of this instance, and which of them wait for their client."""
+    """The open connections of this instance, and which of them wait for their clients."""
 
     def __init__(self, places: int) -> None:
         self._nearly_all = int(places * MAX_TAKEN_SHARE)
         self._open = 0
-        # Both in the order in which the waiting began.
+        # Both are in the order in which the waits began.
         self._idle: dict[Incoming, None] = {}
         self._unfinished: dict[Incoming, None] = {}
         metrics.CONNECTIONS.set_function(lambda: self._open)
 
     @contextmanager
     def place(self) -> Iterator[None]:
-        """A place for one connection. When nearly all are taken, one that waits for its client is
-        closed for it: the longest idle one, or where none is, the one that was silent for longest
+        """Count one connection. When nearly all places are taken, close another that waits for its
+        client: the one that is idle for longest, or if none is, the one that is silent for longest
         in the middle of a request."""
         self._open += 1
         if self._open > self._nearly_all:
@@ -129,7 +132,7 @@ class Connections:
 
     @contextmanager
     def idle(self, incoming: Incoming) -> Iterator[None]:
-        """While this connection waits for the first byte of a request."""
+        """Wrap the wait for the first byte of a request."""
         self._idle[incoming] = None
         try:
             yield
@@ -138,7 +141,7 @@ class Connections:
 
     @contextmanager
     def unfinished(self, incoming: Incoming) -> Iterator[None]:
-        """While this connection waits for more of a request."""
+        """Wrap the wait for more bytes of a request."""
         self._unfinished[incoming] = None
         if len(self._unfinished) > MAX_UNFINISHED:
             self._cut_off_first(self._unfinished)
@@ -148,7 +151,7 @@ class Connections:
             self._unfinished.pop(incoming, None)  # unless it was cut off
 
     def close_idle(self) -> None:
-        """Close all that are between two requests."""
+        """Close all connections that are between two requests."""
         for incoming in self._idle:
             incoming.cut_off()
 
@@ -161,7 +164,7 @@ class Connections:
 
 
 class Incoming(SocketUnreader):
-    """What a client sends, with a limit of bytes for the head and an end to each wait."""
+    """Reads what a client sends, with a size limit for the head and a time-out for each wait."""
 
     def __init__(self, sock: Any, connections: Connections, idle_timeout: float) -> None:
         super().__init__(sock)
@@ -171,30 +174,30 @@ class Incoming(SocketUnreader):
         self._in_head = True
         self._room = MAX_HEAD
         self._deadline = 0.0
-        """By time.monotonic(); 0 until a request has begun."""
+        """By time.monotonic(); 0 between two requests."""
         self._cut_off = False
 
     def begin_head(self) -> None:
-        """The next byte is the first of a request; it may be here already."""
-        here = self.buf.getbuffer().nbytes
+        """Note that the next byte is the first of a request. It may be buffered already."""
+        buffered = self.buf.getbuffer().nbytes
         self._in_head = True
-        self._room = MAX_HEAD - here
-        self._deadline = time.monotonic() + HEAD_TIMEOUT if here else 0.0
+        self._room = MAX_HEAD - buffered
+        self._deadline = time.monotonic() + HEAD_TIMEOUT if buffered else 0.0
 
     def begin_body(self) -> None:
-        """The next byte is the first of a body, or there is none."""
+        """Note that the next byte is the first of a body, if there is one."""
         self._in_head = False
         self._deadline = time.monotonic() + BODY_TIMEOUT
 
     def cut_off(self) -> None:
-        """Close as soon as what has arrived is read; whoever waits for more is woken."""
+        """Make reads end after the bytes that have arrived, also a read that is waiting."""
         self._cut_off = True
         with suppress(OSError):
-            # gevent's own shutdown would also fail the wait for bytes that have just arrived.
+            # gevent's own shutdown would also fail a wait for bytes that have just arrived.
             self._raw_socket.shutdown(SHUT_RD)
 
     def chunk(self, size_hint: int | None = None) -> bytes:
-        """The next bytes; none at the end of the connection, or of the time to be idle.
+        """Return the next bytes, or none at the end of the connection or of the idle time.
 
         Raises LimitRequestHeaders or HeadTimeout in the head, TimeoutError in the body.
         """
@@ -221,7 +224,7 @@ class Incoming(SocketUnreader):
         return b""
 
     def _receive_body(self, size: int) -> bytes:
-        # A client that sends very many tiny chunks must let the others go first.
+        # Let others run, also if this client sends very many tiny chunks.
         gevent.sleep(0)
         try:
             return self._receive(min(size, _MAX_CHUNK), CLIENT_TIMEOUT)
@@ -243,16 +246,16 @@ class Incoming(SocketUnreader):
 class _Request(Request):
     """gunicorn's request, which tells `Incoming` where its head begins and ends."""
 
-    def parse(self, unreader: Incoming) -> bytes:  # type: ignore[override] # it is given ours
-        """Read and parse the head; what follows it is returned."""
-        self.max_buffer_headers = MAX_HEAD  # trailers are bounded by it too
+    def parse(self, unreader: Incoming) -> bytes:  # type: ignore[override] # always an Incoming
+        """Read and parse the head, and return the bytes after it."""
+        self.max_buffer_headers = MAX_HEAD  # bounds the trailers too
         unreader.begin_head()
         rest: bytes = super().parse(unreader)
         unreader.begin_body()
         return rest
 
     def should_close(self) -> bool:
-        """Whether the next request cannot be found, or is not wanted."""
+        """Whether to close the connection, also because a broken body hides the next request."""
         return getattr(self.body, "failed", False) or super().should_close()
 
 
@@ -268,5 +271,5 @@ class Parser(RequestParser):
     def finish_body(  # type: ignore[override] # the stubs say None
         self, deadline: float | None = None, max_bytes: int | None = None
     ) -> bool:
-        """Discard what is left of a body that nobody wanted; False when it is too much or slow."""
+        """Discard the rest of an unread body. Return False if that is too much or too slow."""
         return bool(super().finish_body(deadline, max_bytes or MAX_DISCARDED))

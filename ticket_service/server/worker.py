@@ -1,4 +1,4 @@
-"""gunicorn's gevent worker, fair between connections, and quick to stop."""
+"""gunicorn's gevent worker, which serves connections in turn and stops quickly."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ticket_service.http.responses import REQUEST_ID, SECURITY_HEADERS, error_bo
 from ticket_service.messages import sentence
 from ticket_service.server.connections import (
     CLIENT_TIMEOUT,
-    LAST_WORD,
+    LINGER_TIMEOUT,
     MAX_DISCARDED,
     Connections,
     HeadTimeout,
@@ -28,7 +28,7 @@ from ticket_service.server.connections import (
 )
 
 IDLE_GRACE = 0.5
-"""Seconds after SIGTERM, and then again and again, when idle connections are closed."""
+"""Seconds after which idle connections are closed when the worker stops, again and again."""
 
 _STATUS_OF_ERROR: dict[type[BaseException], int] = {
     HeadTimeout: 408,
@@ -38,10 +38,10 @@ _STATUS_OF_ERROR: dict[type[BaseException], int] = {
 
 
 class Worker(GeventWorker):
-    """Serves connections in turn, and closes idle ones when told to stop.
+    """Serves connections in turn, and closes idle ones when it stops.
 
-    A browser or a proxy keeps connections open for their next request. The parent takes each for
-    work in progress, and so sits out its whole graceful_timeout.
+    Browsers and proxies keep connections open for their next request. gunicorn's worker counts them
+    as requests in progress, and so waits for its whole graceful_timeout.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -49,15 +49,15 @@ class Worker(GeventWorker):
         self._connections = Connections(self.worker_connections)
         self._stopping = False
         self.on_drain: Callable[[], None] = lambda: None
-        """Called when the worker is told to stop; when it returns, no connection is taken any more
-        and `on_stop` is called, while requests in flight are still served."""
+        """Called on SIGTERM. When it returns, the worker accepts no more connections and calls
+        `on_stop`, while it still serves the requests in progress."""
         self.on_stop: Callable[[], None] = lambda: None
 
     def handle(self, listener: Any, client: Any, addr: Any) -> None:
-        """Serve the requests of one connection, until either side wants no more.
+        """Serve the requests of one connection until either side closes it.
 
-        The parent would wait for a head as long as for the first byte of one, and for a body for
-        ever.
+        gunicorn's worker waits for the rest of a head as long as for its first byte, and for a body
+        without end.
         """
         incoming = Incoming(client, self._connections, self.cfg.keepalive)
         parser = Parser(self.cfg, incoming, addr)
@@ -66,7 +66,7 @@ class Worker(GeventWorker):
             try:
                 listener_name = listener.getsockname()
                 while True:
-                    # A client that always answers at once must not keep its place at the front.
+                    # Let others run, also if this client always has its next request ready.
                     gevent.sleep(0)
                     request = None
                     request = next(parser)
@@ -82,9 +82,9 @@ class Worker(GeventWorker):
                 util.close(client)
 
     def handle_request(self, listener_name: Any, req: Any, sock: socket, addr: Any) -> Any:
-        """Serve one request to a client that may not stop taking its answer for long."""
+        """Serve one request. A client that does not read its response is cut off."""
         if getattr(req.body.reader, "length", 0) > MAX_DISCARDED:
-            req.force_close()  # if nobody wants the body, and the answer must say so
+            req.force_close()  # the body may stay unread, and then the response must say "close"
         sock.settimeout(CLIENT_TIMEOUT)
         try:
             return super().handle_request(listener_name, req, sock, addr)
@@ -93,10 +93,10 @@ class Worker(GeventWorker):
             raise StopIteration from error  # `handle` closes the connection
 
     def handle_error(self, req: Any, client: socket, addr: Any, exc: BaseException) -> None:
-        """Answer what the application never saw: 400, 408, 414, 431 in the shape all errors have.
+        """Answer what cannot be parsed with 400, 408, 414 or 431, in the shape of all errors.
 
-        The parent answers HTML, some of them with 500, and logs the header that it did not like,
-        which may be a token.
+        gunicorn's worker answers with HTML, in some cases with 500, and logs the invalid header,
+        which may have a token in it.
         """
         if not isinstance(exc, ParseException):
             super().handle_error(req, client, addr, exc)
@@ -114,18 +114,18 @@ class Worker(GeventWorker):
         lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}"]
         lines += [f"{name}: {value}" for name, value in answer.headers]
         with suppress(OSError):
-            client.settimeout(LAST_WORD)
+            client.settimeout(LINGER_TIMEOUT)
             client.sendall("\r\n".join([*lines, "", ""]).encode() + answer.body)
-        hang_up(client, patience=LAST_WORD)
+        hang_up(client, patience=LINGER_TIMEOUT)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """SIGTERM, perhaps not the first."""
+        """Begin to stop. SIGTERM may come more than once."""
         if not self._stopping:
             self._stopping = True
             gevent.spawn(self._wind_down)
 
     def _wind_down(self) -> None:
-        """Let the loop in `run` end, and close what is idle until it has."""
+        """Let the loop in `run` end, and close idle connections until it has."""
         self.on_drain()
         self.alive = False
         gevent.spawn(self.on_stop)

@@ -1,9 +1,9 @@
-"""What Socket.IO is told of the outside: who may come, what may come in, and how it is written.
+"""What protects the Socket.IO server: the check of packets and origins, JSON, and its logger.
 
-python-socketio believes what a packet says of itself: collects as many attachments as one
-announces, fails where one has no event name, and lets a client call the handlers of `connect` and
-`disconnect`, by which it could have itself forgotten and still be told everything. Whoever sends
-such things is disconnected. Nothing of ours has attachments.
+python-socketio trusts packets. It collects as many attachments as a packet announces, fails if an
+event has no name, and lets a client call the handlers of `connect` and `disconnect`. That could
+make the service forget a client that still receives everything. A client that sends such packets
+is disconnected. None of our events have attachments.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ log = logging.getLogger(__name__)
 
 
 def guard(server: Any) -> None:
-    """Have every packet that a python-socketio server receives checked, and count the connections
-    that have not signed in.
+    """Check every packet that a python-socketio server receives, and limit the connections that
+    have not signed in.
 
-    Nor does it wait for a client that it disconnects: for what a polling one never fetches, it
-    would wait for ever.
+    The server also no longer waits for clients that it disconnects: a polling client that never
+    fetches its packets would make it wait for ever.
     """
     limit = NewcomerLimit()
     disconnect = partial(_disconnect, server)
@@ -47,11 +47,11 @@ def guard(server: Any) -> None:
     def handle(engine_sid: str, data: str | bytes) -> None:
         socket = private_parts.open_sockets(server).get(engine_sid)
         if socket is None or socket.closed:
-            return  # what it sent before it knew
+            return  # the client sent this before it knew that the socket is closed
         try:
             if _check(server, data) == CONNECT:
                 socket.budget.spend(SIGN_IN_COST)
-        except Exception as error:  # of whatever kind python-socketio fails with
+        except Exception as error:  # python-socketio raises many kinds for a bad packet
             log.info("not a packet", extra={"error": type(error).__name__})
             if socket.websocket is not None:
                 socket.websocket.close(CloseReason.POLICY_VIOLATION)
@@ -81,7 +81,7 @@ def _disconnect(server: Any, engine_sid: str, *, abort: bool = False) -> None:
 
 
 def _limited(limit: NewcomerLimit, open_connection: Callable[..., Any]) -> Callable[..., Any]:
-    """The function of engineio that opens a connection, while there are not too many."""
+    """Wrap engineio's function that opens a connection: it answers 503 while there are too many."""
 
     def open_or_refuse(environ: Environ, *args: Any, **kwargs: Any) -> Any:
         if limit.acquire():
@@ -98,7 +98,7 @@ def _limited(limit: NewcomerLimit, open_connection: Callable[..., Any]) -> Calla
 
 
 def _check(server: Any, data: str | bytes) -> int:
-    """The type of a packet that we know. Raises ValueError for any other."""
+    """Return the type of a valid packet. Raises an error for any other."""
     if isinstance(data, bytes):
         raise ValueError("an attachment")
     packet = server.packet_class(encoded_packet=data)
@@ -115,26 +115,26 @@ def _check(server: Any, data: str | bytes) -> int:
 
 
 class Json:
-    """What Socket.IO calls to read and write JSON."""
+    """The JSON module that Socket.IO uses."""
 
     loads = staticmethod(orjson.loads)
 
     @staticmethod
     def dumps(value: object, **_: object) -> str:
-        """The text; keys may be numbers, as in the faults of a list."""
+        """Return the text. Keys may be numbers, as marshmallow numbers the elements of a list."""
         return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS).decode()
 
 
 def quiet_logger() -> logging.Logger:
-    """For Engine.IO, which logs the faults of clients as errors of ours, outside our log."""
+    """Return a silent logger for Engine.IO, which logs mistakes of clients as errors."""
     logger = logging.getLogger(f"{__name__}.engine")
     logger.setLevel(logging.CRITICAL)
     return logger
 
 
 def is_allowed(allowed: tuple[str, ...], origin: str | None, environ: Environ) -> bool:
-    """Whether pages of this origin may connect: those of the setting, and the service's own, which
-    clients that are no browser like to name."""
+    """Whether pages of this origin may connect: an allowed one, or the service's own, which clients
+    other than browsers often send."""
     if origin is None:
         return False
     return origin in allowed or origin.partition("://")[2] == environ.get("HTTP_HOST")
