@@ -22,11 +22,11 @@ from ticket_service.stores import schema
 
 
 def pytest_configure() -> None:
-    """End in order on SIGTERM too, as on Ctrl-C: the servers must not outlive the tests."""
+    """Treat SIGTERM like Ctrl-C, so that the servers do not outlive the tests."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
-# Files that take long, the longest first: what began last would be waited for alone.
+# The slowest files, the slowest first. They run first, so that none is left for one worker alone.
 LONG = (
     "test_waiting_room_crowd.py",
     "test_bench.py",
@@ -53,22 +53,22 @@ LONG = (
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what takes long."""
+    """Run the files in LONG first."""
     items.sort(key=lambda item: LONG.index(item.path.name) if item.path.name in LONG else len(LONG))
 
 
 @pytest.fixture(scope="session")
 def folder() -> Iterator[Path]:
-    """A temporary folder for logs and server data; short, and open to PostgreSQL's own user."""
+    """A temporary folder for logs and server data, with a short path that PostgreSQL can use."""
     with tempfile.TemporaryDirectory(prefix="ticket-tests-") as path:
         yield Path(path)
 
 
 @pytest.fixture(scope="session")
 def servers(folder: Path) -> Iterator[Servers]:
-    """PostgreSQL and Valkey, ours or those that the environment names, with a database of our own.
+    """PostgreSQL and Valkey, started or named by the environment, with a new database.
 
-    The environment then names them, so that every instance finds them.
+    They are named in the environment for the instances.
     """
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("ENVIRONMENT", "development")
@@ -84,7 +84,7 @@ def servers(folder: Path) -> Iterator[Servers]:
 
 @pytest.fixture
 def database(servers: Servers) -> Iterator[Connection]:
-    """A connection to arrange and to check with; every statement commits at once."""
+    """A connection in autocommit mode, to prepare and to check data."""
     with connected(servers.database_url) as connection:
         yield connection
 
@@ -104,27 +104,27 @@ def make_event(database: Connection) -> Callable[..., Event]:
 
 @pytest.fixture(scope="session")
 def service(servers: Servers, folder: Path) -> Iterator[Service]:
-    """The instance, with default settings, for every test that does not need one of its own."""
+    """An instance with default settings, which all tests share that do not need their own."""
     with run_service(folder) as instance:
         yield instance
 
 
 @pytest.fixture(scope="session")
 def other_service(servers: Servers, folder: Path) -> Iterator[Service]:
-    """A second one, for what one tells the other."""
+    """A second instance, for what instances tell each other."""
     with run_service(folder) as instance:
         yield instance
 
 
 @pytest.fixture
 def start_service(servers: Servers, folder: Path) -> Iterator[Callable[..., Service]]:
-    """Start further instances: `start_service(HOLD_TTL_SECONDS="1")`. They end with the test."""
+    """Starts more instances: `start_service(HOLD_TTL_SECONDS="1")`. They end with the test."""
     with ExitStack() as stack:
         yield lambda **options: stack.enter_context(run_service(folder, **options))
 
 
 @pytest.fixture
 def browser() -> Iterator[Browser]:
-    """A process of browsers' Socket.IO clients."""
+    """A Node.js process with Socket.IO clients of browsers."""
     with run_browser() as process:
         yield process

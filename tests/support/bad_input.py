@@ -1,4 +1,4 @@
-"""What no client should send, and good bodies to spoil."""
+"""Bad input, and good bodies to make bad ones of."""
 
 from collections.abc import Callable
 from typing import Any
@@ -26,7 +26,7 @@ MALFORMED_IDS = [
     "1 OR 1=1",
 ]
 
-# In the body only: a path cannot be empty and has no types.
+# For bodies only: a path cannot be empty, and has no types.
 NOT_IDS: list[object] = [*MALFORMED_IDS, "", None, 5, True, [], {}, [UUID]]
 
 PUBLIC_READS = [

@@ -1,4 +1,4 @@
-"""What stands in front of the instances, as in a cluster."""
+"""A load balancer in front of the instances, as in a cluster."""
 
 import itertools
 import time
@@ -12,7 +12,7 @@ from tests.support.service import Service
 
 
 class Balancer(Proxy):
-    """Leads new connections in turn to the instances that were ready when last asked."""
+    """Distributes new connections to the instances that were ready at the last probe."""
 
     def __init__(self) -> None:
         self.services: list[Service] = []
@@ -34,7 +34,7 @@ class Balancer(Proxy):
         return "127.0.0.1", ready[next(self._turn) % len(ready)].port
 
     def is_ready(self, service: Service) -> bool:
-        """Whether new connections may be led to it."""
+        """Whether it gets new connections."""
         return service in self._ready
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""The application with a mistake that must not be made: a query stops the whole event loop."""
+"""The application with a deliberate mistake: every query blocks the event loop."""
 
 from psycopg2 import extensions
 

@@ -1,4 +1,4 @@
-"""The books, by the rules of the audit."""
+"""Checks the books by the rules of the audit."""
 
 from psycopg2.extensions import connection as Connection
 
@@ -7,7 +7,7 @@ from ticket_service.services.audit import RULES
 
 
 def faults(database: Connection, event: Event | None = None) -> list[str]:
-    """Every violation, in one event or in the whole database, with the offending row."""
+    """Return every violation in one event or in the whole database, with the row."""
     parameters = {"event_id": event.id if event else None}
     found = []
     with database.cursor() as cursor:
@@ -18,5 +18,5 @@ def faults(database: Connection, event: Event | None = None) -> list[str]:
 
 
 def check_books(database: Connection, event: Event | None = None) -> None:
-    """Fail unless the books balance. Any test may call this at any moment."""
+    """Fail unless the books balance. Tests may call this at any time."""
     assert faults(database, event) == []

@@ -1,4 +1,4 @@
-"""Browsers: the real socket.io-client, many of them in one Node.js process."""
+"""Browsers: many clients of the real socket.io-client in one Node.js process."""
 
 import itertools
 import json
@@ -19,12 +19,12 @@ from tests.support.factories import Event
 JS = Path(__file__).parents[1] / "js"
 
 WAIT = 10.0
-"""Seconds within which everything must happen that a test waits for, unless it says less."""
+"""Seconds to wait for something, unless a test says otherwise."""
 
 
 @dataclass(frozen=True)
 class Heard:
-    """Something that happened to a client. Names with # are the client's own: #connect,
+    """An event of a client. Names with # are those of the client itself: #connect,
     #connect_error, #disconnect, #reconnect, #upgrade."""
 
     name: str
@@ -44,10 +44,10 @@ class Client:
         self._browser = browser
         self._name = name
         self.log: list[Heard] = []
-        """All that it heard, oldest first."""
+        """All events, oldest first."""
 
     def heard(self, *names: str) -> list[Heard]:
-        """What it heard so far under these names, or at all."""
+        """Return the events so far with these names, or all."""
         return [heard for heard in self.log[:] if not names or heard.name in names]
 
     def payloads(self, *names: str) -> list[Any]:
@@ -61,7 +61,10 @@ class Client:
         after: int = 0,
         seconds: float = WAIT,
     ) -> Heard:
-        """The first event of the name, after so many of all, whose payload matches; soon."""
+        """Wait for an event with this name whose payload matches, and return the first.
+
+        `after`: skip so many of all events.
+        """
 
         def find() -> Heard | None:
             fits = (h for h in self.log[after:] if h.name == name and matches(h.payload))
@@ -72,18 +75,18 @@ class Client:
         return found
 
     def wait_for(self, name: str, count: int = 1, *, seconds: float = WAIT) -> list[Any]:
-        """Wait until it heard so many events of this name; the payloads of all of them."""
+        """Wait for so many events with this name, and return the payloads of all of them."""
         self._browser.wait_for(lambda: len(self.heard(name)) >= count, seconds)
         found = self.payloads(name)
         assert len(found) >= count, f"{self._name} heard {name} {len(found)} times: {self.log}"
         return found
 
     def times(self, name: str) -> list[float]:
-        """When each event of this name came, as in `Heard.at`."""
+        """Return when each event with this name came, as in `Heard.at`."""
         return [heard.at for heard in self.heard(name)]
 
     def emit(self, event: str, *args: Any) -> Any:
-        """Emit, and give the acknowledgement."""
+        """Emit, and return the acknowledgement."""
         return self._browser.ask(self._name, op="emit", event=event, args=list(args))
 
     def send(self, event: str, *args: Any) -> None:
@@ -91,27 +94,27 @@ class Client:
         self._browser.command(self._name, op="send", event=event, args=list(args))
 
     def join(self, event_name: str, event: Event, **more: Any) -> Any:
-        """Emit with `{eventId}`; the acknowledgement, which must not be a refusal."""
+        """Emit with `{eventId}`, and return the acknowledgement. Fail if it is a refusal."""
         answer = self.emit(event_name, {"eventId": event.id, **more})
         assert answer.get("success") is True, answer
         return answer
 
     def seats(self) -> Any:
-        """Its state by the recipe of tests/js/seats.js: seats, version, repeats."""
+        """Return the state that tests/js/seats.js keeps: seats, version, repeats."""
         return self._browser.ask(self._name, op="seats")
 
     def drop(self) -> None:
-        """Lose the connection; it connects again by itself."""
+        """Drop the connection. The client connects again by itself."""
         self._browser.command(self._name, op="drop")
 
     def close(self) -> None:
-        """Leave for good."""
+        """Disconnect, without connecting again."""
         self._browser.command(self._name, op="close")
         self.wait("#disconnect")
 
 
 class Browser:
-    """The process."""
+    """The Node.js process with its clients."""
 
     def __init__(self, stdin: IO[str], stdout: IO[str]) -> None:
         self._stdin = stdin
@@ -123,7 +126,7 @@ class Browser:
         self._reader.start()
 
     def client(self, url: str, token: str | None = None, **options: Any) -> Client:
-        """Begin to connect, with websockets and as a new buyer unless told otherwise."""
+        """Begin to connect: over a WebSocket, and as a new buyer, unless told otherwise."""
         name = f"client {next(self._numbers)}"
         self._clients[name] = client = Client(self, name)
         auth = {"token": token or token_for()}
@@ -132,13 +135,13 @@ class Browser:
         return client
 
     def connect(self, url: str, token: str | None = None, **options: Any) -> Client:
-        """A client that is connected."""
+        """Connect, and return the client."""
         client = self.client(url, token, **options)
         client.wait("#connect")
         return client
 
     def refusal(self, url: str, auth: object) -> dict[str, Any]:
-        """What a client is told that is refused: `{message, data}`. Fails if it is let in."""
+        """Return the error of a client that is refused: `{message, data}`. Fail if it connects."""
         client = self.client(url, auth=auth)
         message, data = client.wait("#connect_error").args
         assert client.heard("#connect") == []
@@ -149,7 +152,7 @@ class Browser:
         self._stdin.flush()
 
     def ask(self, client: str, **command: Any) -> Any:
-        """Send a command that has an answer. Fails if there is none."""
+        """Send a command, and return its answer. Fail if there is none."""
         number = next(self._numbers)
         self.command(client, number=number, **command)
         answer = self.wait_for(lambda: self._answers.pop(number, None), 2 * WAIT)
@@ -159,7 +162,7 @@ class Browser:
         return value
 
     def wait_for(self, find: Callable[[], Any], seconds: float = WAIT) -> Any:
-        """What `find` gives as soon as it is something; else, in the end, None."""
+        """Return what `find` returns as soon as that is true. Return its last result in the end."""
         deadline = time.monotonic() + seconds
         with self._news:
             while not (found := find()) and (left := deadline - time.monotonic()) > 0:
@@ -167,7 +170,7 @@ class Browser:
             return found
 
     def join(self) -> None:
-        """Wait until the process has told everything."""
+        """Wait for the end of the output of the process."""
         self._reader.join()
 
     def _read(self, stdout: IO[str]) -> None:
@@ -185,7 +188,7 @@ class Browser:
 
 @contextmanager
 def run_browser() -> Iterator[Browser]:
-    """A browser until the block ends."""
+    """Run a browser until the block ends."""
     node = Path(ROOT_DIR) / "bin" / "node"
     with subprocess.Popen(
         [node, JS / "client.js"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -202,6 +205,6 @@ def run_browser() -> Iterator[Browser]:
 
 @contextmanager
 def run_client(url: str, token: str | None = None) -> Iterator[Client]:
-    """A connected client in a browser of its own until the block ends."""
+    """Run a connected client in its own browser until the block ends."""
     with run_browser() as browser:
         yield browser.connect(url, token)

@@ -1,4 +1,4 @@
-"""Buyers: their tokens, and many of them at once."""
+"""The tokens of buyers, and calls of many of them at the same time."""
 
 import threading
 import time
@@ -14,9 +14,9 @@ Result = TypeVar("Result")
 
 
 def token_for(user_id: str | None = None, role: str = "user", **claims: Any) -> str:
-    """A token signed as the Auth Service does, for one hour, for a new buyer unless one is named.
+    """Return a token as the Auth Service signs it, valid for an hour, by default for a new buyer.
 
-    `claims` are set over the usual ones; None leaves one out.
+    `claims` replace the usual ones; None leaves a claim out.
     """
     now = int(time.time())
     usual = {
@@ -31,9 +31,9 @@ def token_for(user_id: str | None = None, role: str = "user", **claims: Any) -> 
 
 
 def at_once(callables: Sequence[Callable[[], Result]]) -> list[Result]:
-    """Call all at the same moment, each in a thread of its own; results in the given order.
+    """Call all at the same time in threads, and return their results in the given order.
 
-    The first exception that any of them raised is raised here, after all have ended.
+    If any of them raise an exception, the first one is raised here after all have ended.
     """
     barrier = threading.Barrier(len(callables))
     results: dict[int, Result] = {}

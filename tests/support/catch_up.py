@@ -1,4 +1,4 @@
-"""What happens to an event while browsers look at it."""
+"""Changes to an event while browsers watch it."""
 
 from tests.support.buyers import token_for
 
@@ -20,7 +20,7 @@ def cancel(service, held, token):
 
 
 def taken(database, event):
-    """The seats that are not available, as the database has them."""
+    """Return the seats that are not available, by the database."""
     with database.cursor() as cursor:
         cursor.execute(
             "SELECT id::text, status FROM seats WHERE event_id = %s AND status <> 'available'",

@@ -1,4 +1,4 @@
-"""docs/contract.md, taken apart."""
+"""Parses docs/contract.md."""
 
 import json
 import re
@@ -9,13 +9,13 @@ from dev.workspace import ROOT
 
 Row = list[str]
 Table = dict[str, Row]
-"""The further cells of each row, by the name in its first cell."""
+"""The other cells of each row, by the name in its first cell."""
 
 CALL = re.compile(r"(GET|POST|PUT) (/\S+)")
 
 
 class Section(NamedTuple):
-    """What is below one heading, up to the next one."""
+    """The text below one heading, up to the next one."""
 
     title: str
     chapter: str
@@ -23,12 +23,12 @@ class Section(NamedTuple):
     text: str
 
     def tables(self) -> list[tuple[str, Table]]:
-        """Its tables, each with the heading of its first column."""
+        """Return its tables, each with the heading of its first column."""
         blocks = re.findall(r"(?:^\|.*\n)+", self.text, re.MULTILINE)
         return [_table(block) for block in blocks]
 
     def table(self, first: str) -> Table:
-        """The table whose first column has this heading; empty where there is none."""
+        """Return the table whose first column has this heading, or an empty one."""
         return {
             name: cells
             for head, table in self.tables()
@@ -37,28 +37,28 @@ class Section(NamedTuple):
         }
 
     def blocks(self, language: str) -> list[str]:
-        """Its blocks of code."""
+        """Return its blocks of code in this language."""
         return re.findall(rf"^```{language}\n(.*?)^```$", self.text, re.MULTILINE | re.DOTALL)
 
     def codes(self) -> set[str]:
-        """The error codes that it names."""
+        """Return the error codes after "Errors:"."""
         line = re.findall(r"^Errors: (.*(?:\n.+)*)", self.text, re.MULTILINE)
         return set(re.findall(r"`([A-Z_]+)`", " ".join(line)))
 
 
 def sections() -> list[Section]:
-    """All sections of the page."""
+    """Return all sections of the page."""
     return list(_sections((ROOT / "docs" / "contract.md").read_text() + "\n"))
 
 
 def section(title: str) -> Section:
-    """The one with this heading."""
+    """Return the section with this heading."""
     [found] = [part for part in sections() if part.title == title]
     return found
 
 
 def of_chapter(chapter: str) -> dict[str, Section]:
-    """The sections of a chapter that are about a name, by this name."""
+    """Return the sections of a chapter whose headings are names, by these names."""
     return {
         part.title.strip("`"): part
         for part in sections()
@@ -67,12 +67,12 @@ def of_chapter(chapter: str) -> dict[str, Section]:
 
 
 def calls() -> list[tuple[str, str, Section]]:
-    """Method, path and section of each call."""
+    """Return method, path and section of each call."""
     return [(*match.groups(), part) for part in sections() if (match := CALL.fullmatch(part.title))]
 
 
 def request_body(block: str) -> Any:
-    """The body of an example request; None without one."""
+    """Return the body of an example request, or None."""
     _, _, body = block.partition("\n\n")
     return json.loads(body) if body else None
 

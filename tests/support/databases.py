@@ -1,6 +1,6 @@
-"""Databases that are made for tests, and fixtures for modules that want one of their own.
+"""Databases for tests, and fixtures for modules that need their own.
 
-Such a module says so in two lines, and its tests and `make_event` use that database:
+Such a module has two lines, and its tests and `make_event` use that database:
 
     database_url = own_database_url
     database = balanced_database
@@ -22,7 +22,7 @@ from ticket_service.stores import schema
 
 @contextmanager
 def new_database(server_url: str) -> Iterator[str]:
-    """Create an empty database on a server and give its URL; drop it in the end."""
+    """Create an empty database on a server, yield its URL, and drop it in the end."""
     name = f"ticket_test_{secrets.token_hex(6)}"
     with closing(psycopg2.connect(server_url)) as connection:
         connection.autocommit = True
@@ -36,7 +36,7 @@ def new_database(server_url: str) -> Iterator[str]:
 
 @contextmanager
 def migrated_database(server_url: str) -> Iterator[str]:
-    """A new database that has all the service needs, for tests that must be alone in it."""
+    """Create a database with the schema of the service, for tests that must not share one."""
     with new_database(server_url) as url:
         schema.migrate(url, "public")
         yield url
@@ -44,7 +44,7 @@ def migrated_database(server_url: str) -> Iterator[str]:
 
 @contextmanager
 def connected(database_url: str) -> Iterator[Connection]:
-    """A connection to arrange and to check with; every statement commits at once."""
+    """Connect in autocommit mode, to prepare and to check data."""
     with closing(psycopg2.connect(database_url)) as connection:
         connection.autocommit = True
         yield connection
@@ -52,14 +52,14 @@ def connected(database_url: str) -> Iterator[Connection]:
 
 @pytest.fixture(scope="module")
 def own_database_url(servers: Servers) -> Iterator[str]:
-    """A database that only the module's tests and their instances use."""
+    """A database that only the tests of the module use."""
     with migrated_database(servers.database_url) as url:
         yield url
 
 
 @pytest.fixture
 def balanced_database(database_url: str) -> Iterator[Connection]:
-    """A connection to arrange and to check with; after each test the books must balance."""
+    """A connection in autocommit mode. After each test the books must balance."""
     with connected(database_url) as connection:
         yield connection
         check_books(connection)

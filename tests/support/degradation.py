@@ -1,4 +1,4 @@
-"""An instance that reaches its servers through proxies, and what its neighbours can do to it."""
+"""An instance that reaches its servers through proxies, and trouble from other programs."""
 
 import re
 import time
@@ -25,7 +25,7 @@ POOL_SIZE = 8
 OURS = "pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'ticket-%'"
 WAITING = (
     f"SELECT coalesce(max(pid), 0) FROM {OURS} AND wait_event_type = 'Lock'"
-    # The loop of the expiry may wait too.
+    # Not those of the expiry loop.
     " AND query !~ '(PREPARE|EXECUTE) (expire|wait_briefly|wait_for_ticket_type)'"
 )
 BUSY = f"SELECT count(*) FROM {OURS} AND state = 'active'"
@@ -41,12 +41,12 @@ class Instance:
     redis: Proxy
 
     def state(self) -> tuple[int, str]:
-        """What the readiness probe says."""
+        """Return what the readiness probe says."""
         answer = self.service.request("GET", "/health/ready")
         return answer.status, answer.json()["status"]
 
     def redis_is(self, *states: str) -> None:
-        """Wait until Redis is in one of these states, as the instance sees it."""
+        """Wait until the instance sees Redis in one of these states."""
         eventually(lambda: redis_state(self.service) in states, seconds=20)
 
 
@@ -78,7 +78,7 @@ def behind_proxies(
 
 
 def address(url: str) -> Address:
-    """Where the server listens; PostgreSQL's may be a Unix socket in the folder `?host=…`."""
+    """Return where the server listens. For PostgreSQL, `?host=…` may be a folder of a socket."""
     parts = urlsplit(url)
     if folder := parse_qs(parts.query).get("host"):
         return f"{folder[0]}/.s.PGSQL.5432"
@@ -92,7 +92,7 @@ def through(server: Proxy, url: str) -> str:
 
 
 def redis_state(service: Service) -> str:
-    """How the instance sees Redis, by its metrics."""
+    """Return the state in which the instance sees Redis, by its metrics."""
     metrics = service.request("GET", "/metrics").body.decode()
     [state] = re.findall(r'ticket_redis_state{state="(\w+)"} 1.0', metrics)
     return str(state)
@@ -113,7 +113,7 @@ def timed(call: Callable[[], Response]) -> tuple[Response, float]:
 def buy_seat(
     service: Service, event: Event, seat: int = 0, *, token: str | None = None, **options: Any
 ) -> Response:
-    """By a new buyer unless a token says who."""
+    """Hold a seat, by default for a new buyer."""
     body = {"eventId": event.id, "seatIds": [event.seat_ids[seat]]}
     return service.post("/seats/reserve", token=token or token_for(), json=body, **options)
 
@@ -125,12 +125,12 @@ def buy_ticket(service: Service, event: Event, *, token: str | None = None) -> R
 
 
 def read(service: Service) -> Response:
-    """What nobody keeps: it asks PostgreSQL each time."""
+    """Read something that is not cached, so that it needs PostgreSQL."""
     return service.get("/reservations/my", token=token_for())
 
 
 def refused(answer: Response) -> bool:
-    """Whether it is the 503 that tells the client to try again."""
+    """Whether the answer is the 503 after which clients try again."""
     return (
         answer.status == 503
         and answer.json()["code"] == "SERVICE_UNAVAILABLE"
@@ -139,7 +139,7 @@ def refused(answer: Response) -> bool:
 
 
 def sold(database: Connection, event: Event) -> tuple[int, int]:
-    """How many seats of the event are not available, and how many reservations it has."""
+    """Return how many seats of the event are not available, and how many reservations it has."""
     seats = f"SELECT count(*) FROM seats WHERE event_id = '{event.id}' AND status <> 'available'"
     reservations = f"SELECT count(*) FROM reservations WHERE event_id = '{event.id}'"
     return one(database, seats), one(database, reservations)
@@ -147,7 +147,7 @@ def sold(database: Connection, event: Event) -> tuple[int, int]:
 
 @contextmanager
 def row_locked(database: Connection, table: str, row_id: str) -> Iterator[None]:
-    """Another program has the row until the block ends."""
+    """Lock a row as another program until the block ends."""
     with closing(psycopg2.connect(database.dsn)) as other:
         one(other, f"SELECT id FROM {table} WHERE id = '{row_id}' FOR UPDATE")
         yield
@@ -155,14 +155,14 @@ def row_locked(database: Connection, table: str, row_id: str) -> Iterator[None]:
 
 @contextmanager
 def held_up(database: Connection) -> Iterator[None]:
-    """Another program's lock makes every new reservation wait until the block ends."""
+    """Make every new reservation wait for another program's lock until the block ends."""
     with closing(psycopg2.connect(database.dsn)) as other, other.cursor() as cursor:
         cursor.execute("LOCK TABLE reservations IN SHARE MODE")
         yield
 
 
 def wait_for_waiter(database: Connection) -> int:
-    """Wait until an instance waits for a lock; the process id of its connection."""
+    """Wait until an instance waits for a lock, and return the process id of its connection."""
     eventually(lambda: one(database, WAITING) != 0)
     return int(one(database, WAITING))
 
@@ -177,7 +177,7 @@ def check_health_is_quick(service: Service) -> None:
 
 
 def check_seat_locks(service: Service, redis_url: str, event: Event, seat: int = 0) -> None:
-    """Fail unless a lock in this Redis, and nothing else, turns the buyer of a seat away."""
+    """Fail unless a hold of a seat is refused exactly while there is a lock in this Redis."""
     lock = f"ticket:{{{event.id}}}:seat-lock:{event.seat_ids[seat]}"
     with Redis.from_url(redis_url) as redis:
         redis.set(lock, "someone")
@@ -187,7 +187,7 @@ def check_seat_locks(service: Service, redis_url: str, event: Event, seat: int =
 
 
 def queue_calls(event: Event) -> list[tuple[str, str, str, object]]:
-    """Every call of the waiting room: method, path, role and body."""
+    """Return every call of the waiting room: method, path, role and body."""
     return [
         ("POST", f"/queue/check/{event.id}", "user", None),
         ("GET", f"/queue/status/{event.id}", "user", None),
@@ -200,7 +200,7 @@ def queue_calls(event: Event) -> list[tuple[str, str, str, object]]:
 
 
 def ask_queue(service: Service, event: Event) -> dict[str, tuple[Response, float]]:
-    """The answers of every call by its path, with their times."""
+    """Make every call, and return the answers by method and path, with their times."""
     return {
         f"{method} {path}": timed(
             partial(
@@ -212,7 +212,7 @@ def ask_queue(service: Service, event: Event) -> dict[str, tuple[Response, float
 
 
 def without_queue(answer: Response) -> bool:
-    """Whether it is the 503 that says that there is no waiting room now."""
+    """Whether the answer is the 503 of a waiting room that is not available."""
     return (
         answer.status == 503
         and answer.json()["code"] == "QUEUE_UNAVAILABLE"

@@ -1,4 +1,4 @@
-"""Looking at events and their list."""
+"""Reading events and their list."""
 
 from typing import Any
 from urllib.parse import urlencode
@@ -8,7 +8,7 @@ from tests.support.service import Service
 
 
 def word() -> str:
-    """A word that no other test's rows contain."""
+    """Return a word that no rows of other tests contain."""
     return f"w{uuid4().hex}"
 
 
@@ -19,5 +19,5 @@ def get(service: Service, path: str, **query: object) -> Any:
 
 
 def listed(service: Service, **query: object) -> list[str]:
-    """The ids of the listed events."""
+    """Return the ids of the listed events."""
     return [event["id"] for event in get(service, "/events", limit=100, **query)["events"]]

@@ -1,4 +1,4 @@
-"""Holds that are about to run out, and what is seen of them."""
+"""Holds that are about to expire, and what clients see of them."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -15,7 +15,7 @@ StartService = Callable[..., Service]
 
 
 def buy(service: Service, path: str, order: dict[str, Any], token: str) -> tuple[str, float]:
-    """Hold something; the reservation's id, and its end in seconds since the epoch."""
+    """Hold something. Return the reservation's id, and its end in seconds since the epoch."""
     answer = service.post(path, token=token, json=order)
     assert answer.status == 201, answer.body
     made = answer.json()["reservation"]
@@ -24,19 +24,19 @@ def buy(service: Service, path: str, order: dict[str, Any], token: str) -> tuple
 
 
 def buy_seats(service: Service, event: Event, token: str, *seats: int) -> tuple[str, float]:
-    """Hold these seats; the reservation's id and its end."""
+    """Hold these seats. Return the reservation's id and its end."""
     order = {"eventId": event.id, "seatIds": [event.seat_ids[seat] for seat in seats]}
     return buy(service, "/seats/reserve", order, token)
 
 
 def buy_tickets(service: Service, event: Event, token: str) -> tuple[str, float]:
-    """Hold three tickets; the reservation's id and its end."""
+    """Hold three tickets. Return the reservation's id and its end."""
     items = [{"ticketTypeId": event.ticket_type_ids[0], "quantity": 3}]
     return buy(service, "/reservations", {"eventId": event.id, "items": items}, token)
 
 
 def states(database: Connection, event: Event) -> Counter[str]:
-    """How many reservations of the event have which status."""
+    """Count the reservations of the event by status."""
     with database.cursor() as cursor:
         cursor.execute(
             "SELECT status, count(*) FROM reservations WHERE event_id = %s GROUP BY status",
@@ -46,7 +46,7 @@ def states(database: Connection, event: Event) -> Counter[str]:
 
 
 def taken(service: Service, event: Event) -> tuple[int, int, int]:
-    """As reads show it: how many seats are not available, and twice how many tickets are."""
+    """Return how many seats reads show as not available, and the stock by two reads."""
     seats = service.get(f"/seats/events/{event.id}").json()["seats"]
     [shown] = service.get(f"/tickets/event/{event.id}").json()["ticketTypes"]
     kept = service.get(f"/tickets/availability/{event.ticket_type_ids[0]}").json()
@@ -61,12 +61,12 @@ def inside(service: Service, event: Event, token: str) -> bool:
 
 
 def shown(service: Service, reservation_id: str, token: str) -> tuple[str, bool]:
-    """The status of a reservation, and whether it is marked as expired."""
+    """Return the status of a reservation, and whether it is marked as expired."""
     seen = service.get(f"/reservations/{reservation_id}", token=token).json()["reservation"]
     return seen["status"], seen["isExpired"]
 
 
 def last_stock(heard: Callable[[str], list[dict[str, Any]]]) -> set[int]:
-    """What a browser thinks is left of each ticket type."""
+    """Return what a browser last heard of the stock of the ticket types."""
     last = {told["ticketTypeId"]: told["availableQuantity"] for told in heard("ticket-updated")}
     return set(last.values())

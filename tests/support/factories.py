@@ -1,4 +1,4 @@
-"""Rows to test with. Every call makes new ones, so that no test sees another's."""
+"""Rows for tests. Every call makes new ones, so that tests do not share them."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ from psycopg2.extras import execute_values
 
 @dataclass(frozen=True)
 class Event:
-    """The ids of an event's rows: its seats in the order of the wire, its tickets as given."""
+    """The ids of an event's rows: its seats in the order of the API, its tickets as given."""
 
     id: str
     title: str
@@ -25,7 +25,7 @@ class Event:
 def section(
     name: str = "VIP", rows: int = 1, seats: int = 10, price: int = 50_000, start_row: int = 1
 ) -> dict[str, Any]:
-    """A section of a seat layout."""
+    """Return a section of a seat layout."""
     return {
         "name": name,
         "rows": rows,
@@ -38,7 +38,7 @@ def section(
 def ticket(
     name: str = "스탠딩", price: int = 30_000, total: int = 100, available: int | None = None
 ) -> dict[str, Any]:
-    """A ticket type; all of it is available unless `available` says otherwise."""
+    """Return a ticket type. All tickets are available unless `available` says otherwise."""
     left = total if available is None else available
     return {"name": name, "price": price, "total_quantity": total, "available_quantity": left}
 
@@ -58,7 +58,7 @@ def make_event(
         sections: each as `section()` makes it; none means an event without a layout.
         tickets: each as `ticket()` makes it.
         sale: start and end of the sale, from now; by default as the status says.
-        columns: further columns of `events`, or other values for the usual ones.
+        columns: more columns of `events`, or other values for the usual ones.
     """
     layout_id = _make_layout(database, sections) if sections else None
     usual = _usual_columns(columns.get("status", "on_sale"), sale)
@@ -76,7 +76,7 @@ def make_event(
 
 
 def insert(database: Connection, table: str, **columns: Any) -> str:
-    """Insert one row and give its id."""
+    """Insert one row and return its id."""
     names = ", ".join(columns)
     places = ", ".join(["%s"] * len(columns))
     with database.cursor() as cursor:
@@ -90,7 +90,7 @@ def insert(database: Connection, table: str, **columns: Any) -> str:
 
 
 def one(database: Connection, query: str) -> Any:
-    """The one value that a query gives."""
+    """Return the only value of a query."""
     with database.cursor() as cursor:
         cursor.execute(query)
         row = cursor.fetchone()

@@ -1,4 +1,4 @@
-"""Many holds at once, written as the service writes them."""
+"""Inserts many holds at once, with the same rows as the service writes."""
 
 from collections.abc import Mapping
 
@@ -59,8 +59,10 @@ def hold_seats(
     seconds: float,
     user_id: str | None = None,
 ) -> list[str]:
-    """Hold each seat by itself until so many seconds from now, for one user or many; the
-    reservations' ids."""
+    """Hold each seat in its own reservation, which ends so many seconds from now.
+
+    Without `user_id` each has another user. Returns the ids of the reservations.
+    """
     values = {"ids": seat_ids, "event_id": event.id, "user_id": user_id}
     return _make(database, _MAKE_SEAT_HOLDS, seconds, values)
 
@@ -72,7 +74,7 @@ def hold_tickets(
     seconds: float,
     user_id: str | None = None,
 ) -> list[str]:
-    """So many holds of two tickets each, of the first ticket type; otherwise like `hold_seats`."""
+    """Make so many holds of two tickets of the first type; otherwise like `hold_seats`."""
     ticket_type_id = event.ticket_type_ids[0]
     values = {"ids": ticket_type_id, "count": count, "event_id": event.id, "user_id": user_id}
     return _make(database, _MAKE_TICKET_HOLDS, seconds, values)

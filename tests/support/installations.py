@@ -1,4 +1,4 @@
-"""Installations that another program made, each in its own way."""
+"""Databases as other programs may have made them."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from tests.support.schemas import ALTER, NEW_CHECK, OLD_CHECK, USER, fill, run
 
 @dataclass(frozen=True)
 class Installation:
-    """How another program may have made the tables."""
+    """A way in which another program may have made the tables."""
 
     schema: str = "public"
     users: bool = False
@@ -19,7 +19,7 @@ class Installation:
     more: str = ""
 
     def make(self, db: Connection) -> None:
-        """Make them, with one row in each."""
+        """Make the tables, with one row in each."""
         run(db, f"CREATE SCHEMA IF NOT EXISTS {self.schema}; SET search_path = {self.schema}")
         user = "uuid"
         if self.users:

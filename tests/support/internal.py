@@ -1,4 +1,4 @@
-"""The other services of the house: their token, their calls, and what Prometheus reads."""
+"""The calls of other services, with their token, and the metrics."""
 
 from typing import Any
 from uuid import uuid4
@@ -19,14 +19,14 @@ def tell_payment(
     payment_id: str | None = None,
     **more: Any,
 ) -> Response:
-    """What the Payment Service says; under a new payment id unless one is named."""
+    """Report a payment as the Payment Service does, by default with a new payment id."""
     body = {"status": status, "paymentMethod": "card", "paymentId": payment_id or str(uuid4())}
     path = f"/internal/reservations/{reservation_id}/payment"
     return service.post(path, headers=SERVICE, json={**body, **more})
 
 
 def audit(service: Service) -> list[dict[str, Any]]:
-    """The faults that the service finds in its books."""
+    """Return the faults that the service finds in its books."""
     answer = service.get("/internal/audit", headers=SERVICE)
     assert answer.status == 200, answer.body
     faults: list[dict[str, Any]] = answer.json()["faults"]
@@ -34,7 +34,7 @@ def audit(service: Service) -> list[dict[str, Any]]:
 
 
 def metric(service: Service, name: str, **labels: str) -> float:
-    """A number of /metrics; 0 where it is not there yet."""
+    """Return a value of /metrics, or 0 if it is not there yet."""
     text = service.request("GET", "/metrics").body.decode()
     for family in text_string_to_metric_families(text):
         for sample in family.samples:

@@ -1,7 +1,7 @@
-"""A simple model of one event's waiting room, to run beside the scripts on a real Redis.
+"""A simple model of an event's waiting room, to compare with the scripts on a real Redis.
 
-Time is not faked: where somebody's time runs out or passes, their score in Redis is moved into the
-past, as if they had come sooner.
+Time is not faked. To let time pass for a person, their score in Redis is moved into the past, as if
+they had come earlier.
 """
 
 import json
@@ -25,7 +25,7 @@ RULES = QueueRules(
     update_seconds=0.1,
 )
 AGE, LONG = 30, 150
-"""Seconds that pass for one person at a time, on request."""
+"""Seconds that a rule lets pass for one person."""
 
 SLACK = 10
 """Seconds that one example takes at most."""
@@ -36,10 +36,10 @@ people = st.sampled_from(PEOPLE)
 
 
 def told(channel: PubSub, event_id: str) -> list[dict[str, Any]]:
-    """The batches of people that were announced since the last call; other tests' instances tell
-    of their events on the same channel."""
+    """Return the batches of people that were announced since the last call. Instances of other
+    tests publish on the same channel."""
     heard: list[dict[str, Any]] = []
-    channel.ping()  # its answer comes after all that was published before
+    channel.ping()  # its answer comes after everything that was published before
     while True:
         message = channel.get_message(timeout=5)
         assert message is not None
@@ -52,10 +52,10 @@ def told(channel: PubSub, event_id: str) -> list[dict[str, Any]]:
 
 
 class Line(RuleBasedStateMachine):
-    """The model: who waits, in order, and who is inside, each with the seconds that they have left
-    without a sign of life; and how many those inside have left with them.
+    """The model: the people in line, in order, and those inside, with the seconds that each has
+    left without a sign of life; and for those inside, the seconds left of the longest stay.
 
-    Whoever has none left of either has lost their place as soon as anybody does anything.
+    A person who has none left of either loses their place at the next call of anybody.
     """
 
     def __init__(self, lines: WaitingLines, redis: Redis, channel: PubSub) -> None:
@@ -122,7 +122,7 @@ class Line(RuleBasedStateMachine):
 
     @rule(users=st.sets(people, min_size=1))
     def end(self, users: set[str]) -> None:
-        """What they came for is done, or lost; who waits again goes on waiting."""
+        """They have paid, or their holds have expired. Those who are in line stay there."""
         self.sweep()
         for user in users & self.inside.keys():
             self.gone(user)
@@ -148,7 +148,7 @@ class Line(RuleBasedStateMachine):
 
     @rule(user=people, call=st.sampled_from(["show", "enter", "buy"]))
     def comes_again_and_again(self, user: str, call: str) -> None:
-        """The last time, a stay has been as long as it may."""
+        """At the last time, the longest stay is over."""
         for _ in range(LONGEST // LONG + 1):
             self.pass_time(user, LONG)
             getattr(self, call)(user)
@@ -178,7 +178,7 @@ class Line(RuleBasedStateMachine):
         self.sweep()
         self.control(None, None)
 
-    @precondition(lambda self: self.waiting)  # else it would come too often
+    @precondition(lambda self: self.waiting)  # otherwise it would run too often
     @rule()
     def clear(self) -> None:
         self.lines.clear(self.event_id)
@@ -227,7 +227,7 @@ class Line(RuleBasedStateMachine):
 
     @invariant()
     def nobody_falls_back(self) -> None:
-        """Who was in the line before, and stayed, has no higher number now."""
+        """Nobody who was in line before, and still is, has a higher number now."""
         numbers = {user: number for number, user in enumerate(self.waiting)}
         for user in numbers.keys() & self.numbers.keys():
             assert numbers[user] <= self.numbers[user]
@@ -252,7 +252,7 @@ class Line(RuleBasedStateMachine):
         self.told.discard(user)
 
     def sign(self, user: str) -> bool:
-        """A sign of life; whether they have a place."""
+        """Give a sign of life. Return whether the person has a place."""
         for where in (self.waiting, self.inside):
             if user in where:
                 where[user] = STAY

@@ -1,4 +1,4 @@
-"""What a client that sends nonsense may be told, and what its instance must not log."""
+"""What a client that sends nonsense may get, and what the instance must not log."""
 
 import re
 from uuid import UUID

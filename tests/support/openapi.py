@@ -1,4 +1,4 @@
-"""The OpenAPI description, and the way about it."""
+"""Reads the OpenAPI description."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -22,7 +22,7 @@ TYPES: dict[str, Any] = {
     "object": dict,
 }
 
-# Those of the other services of the house, which have a token of their own.
+# The calls of other services, which have a token of their own.
 INTERNAL_CALLS = [
     ("post", "/api/v1/internal/reservations/{reservation_id}/payment"),
     ("get", "/api/v1/internal/audit"),
@@ -35,7 +35,7 @@ def openapi_spec(service: Service) -> Spec:
 
 
 def description(service: Service) -> Spec:
-    """The description as the service gives it."""
+    """Return the description from the service."""
     answer = service.get("/openapi.json")
     assert answer.status == 200
     assert answer.headers["Content-Type"] == "application/json"
@@ -44,7 +44,7 @@ def description(service: Service) -> Spec:
 
 
 def resolved(spec: Spec, node: dict[str, Any]) -> dict[str, Any]:
-    """The node itself, or what it refers to."""
+    """Return the node itself, or the one that it refers to."""
     if "$ref" not in node:
         return node
     for name in node["$ref"].removeprefix("#/").split("/"):
@@ -53,21 +53,21 @@ def resolved(spec: Spec, node: dict[str, Any]) -> dict[str, Any]:
 
 
 def operations(spec: Spec) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """Each call: method, path, and its description."""
+    """Yield each call: method, path and description."""
     for path, item in spec["paths"].items():
         for method in item.keys() - {"parameters"}:
             yield method, path, item[method]
 
 
 def body_schema(spec: Spec, operation: dict[str, Any], status: str) -> dict[str, Any]:
-    """The schema of the JSON that an operation answers with this status."""
+    """Return the schema of the JSON answer of an operation with this status."""
     answer = resolved(spec, operation["responses"][status])
     schema: dict[str, Any] = answer["content"]["application/json"]["schema"]
     return schema
 
 
 def faults(spec: Spec, schema: dict[str, Any], value: object, at: str = "") -> list[str]:
-    """Where a value differs from its schema, of as much of OpenAPI as the description uses."""
+    """Return where a value differs from its schema, by the parts of OpenAPI that we use."""
     schema = resolved(spec, schema)
     if not schema.keys() - {"description"}:
         return []  # anything

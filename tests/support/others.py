@@ -4,10 +4,10 @@ from psycopg2.extensions import connection as Connection
 
 
 def pay(database: Connection, reservation_id: str) -> bool:
-    """The Payment Service: confirm the reservation, unless it is paid or past its end.
+    """Confirm the reservation as the Payment Service does, unless it is paid or past its end.
 
-    It does not look at the status, and its clock is the moment when its transaction began, which
-    may have waited for a lock since. Says whether the reservation is paid now.
+    It ignores the status, and compares with the time when its transaction began, perhaps before it
+    waited for a lock. Returns whether the reservation is paid now.
     """
     with database.cursor() as cursor:
         cursor.execute(
@@ -33,7 +33,7 @@ def pay(database: Connection, reservation_id: str) -> bool:
 
 
 def end(database: Connection, reservation_id: str) -> None:
-    """Time: the hold's end has come."""
+    """Let the hold reach its end."""
     with database.cursor() as cursor:
         cursor.execute(
             "UPDATE reservations SET expires_at = clock_timestamp() AT TIME ZONE 'UTC'"
@@ -43,10 +43,10 @@ def end(database: Connection, reservation_id: str) -> None:
 
 
 def expire(database: Connection, reservation_id: str) -> None:
-    """The monolith: release a hold that is past its end.
+    """Release a hold that is past its end, as another program does.
 
-    It moves the end back, as this service does. Otherwise `pay`, whose clock stands still while it
-    waits, could confirm what was released: a fault between those two programs, not of this one.
+    It sets `expires_at` back, as this service does. Otherwise `pay`, which compares with the start
+    of its transaction, could confirm a released hold: a fault of those two programs, not of ours.
     """
     with database.cursor() as cursor:
         cursor.execute(

@@ -1,4 +1,4 @@
-"""Holds that are paid for, and what became of them in the tables."""
+"""Holds that are paid for, and their rows."""
 
 from collections.abc import Callable
 
@@ -13,11 +13,11 @@ from tests.support.wire import check_error, check_soon
 MakeEvent = Callable[..., Event]
 
 AT_ONCE = 1.0
-"""Seconds within which browsers hear of what the service itself wrote."""
+"""Seconds within which browsers must hear of a change by the service."""
 
 
 def buy_seats(service: Service, event: Event, *seats: int, token: str | None = None) -> str:
-    """Hold these seats; the reservation's id."""
+    """Hold these seats, and return the reservation's id."""
     order = {"eventId": event.id, "seatIds": [event.seat_ids[seat] for seat in seats]}
     answer = service.post("/seats/reserve", token=token or token_for(), json=order)
     assert answer.status == 201, answer.body
@@ -26,7 +26,7 @@ def buy_seats(service: Service, event: Event, *seats: int, token: str | None = N
 
 
 def buy_tickets(service: Service, event: Event, quantity: int = 2) -> str:
-    """Hold so many tickets; the reservation's id."""
+    """Hold so many tickets, and return the reservation's id."""
     items = [{"ticketTypeId": event.ticket_type_ids[0], "quantity": quantity}]
     order = {"eventId": event.id, "items": items}
     answer = service.post("/reservations", token=token_for(), json=order)
@@ -36,7 +36,7 @@ def buy_tickets(service: Service, event: Event, quantity: int = 2) -> str:
 
 
 def state(database: Connection, reservation_id: str) -> tuple[str, str]:
-    """The status of the reservation and of its payment."""
+    """Return the status of the reservation and of its payment."""
     columns = "status || ' ' || payment_status"
     query = f"SELECT {columns} FROM reservations WHERE id = '{reservation_id}'"
     status, payment_status = one(database, query).split()
@@ -44,18 +44,18 @@ def state(database: Connection, reservation_id: str) -> tuple[str, str]:
 
 
 def seat_status(database: Connection, event: Event, seat: int = 0) -> str:
-    """The status of one seat of the event, by its number."""
+    """Return the status of a seat of the event, by its number."""
     return str(one(database, f"SELECT status FROM seats WHERE id = '{event.seat_ids[seat]}'"))
 
 
 def stock(database: Connection, event: Event) -> int:
-    """How many tickets of the event's first type are left."""
+    """Return how many tickets of the event's first type are left."""
     id_ = event.ticket_type_ids[0]
     return int(one(database, f"SELECT available_quantity FROM ticket_types WHERE id = '{id_}'"))
 
 
 def verdicts(database: Connection, reservation_id: str) -> list[str]:
-    """What was remembered of the payments for a reservation, oldest first."""
+    """Return the verdicts on the payments of a reservation, oldest first."""
     with database.cursor() as cursor:
         cursor.execute(
             "SELECT verdict FROM ticket_service_payments WHERE reservation_id = %s"
@@ -72,7 +72,7 @@ def run_out(database: Connection, reservation_id: str) -> None:
 
 
 def check_refund(answer: Response, reservation_id: str, payment_id: str, amount: int) -> None:
-    """Fail unless the answer says that so much is to be given back."""
+    """Fail unless the answer says that this amount must be refunded."""
     error = check_error(answer, 409, "RESERVATION_EXPIRED")
     assert error["details"] == {
         "refund": {"reservationId": reservation_id, "paymentId": payment_id, "amount": amount}

@@ -1,4 +1,4 @@
-"""Clients of Socket.IO that poll, by hand."""
+"""A Socket.IO client that polls, without a library."""
 
 import json
 import re
@@ -10,7 +10,7 @@ PATH = "/socket.io/?EIO=4&transport=polling"
 
 
 class Polling:
-    """A client that polls when told to."""
+    """A client that polls only when a test says so."""
 
     def __init__(self, service: Service, *, signed_in: bool = True) -> None:
         self._service = service

@@ -1,4 +1,4 @@
-"""A proxy in front of a server that can turn into a bad network, and back."""
+"""A proxy in front of a server, which can behave like a bad network."""
 
 import re
 import socket
@@ -14,7 +14,7 @@ Address = tuple[str, int] | str
 
 
 class Proxy:
-    """Listens on a port of 127.0.0.1 and passes bytes on, both ways, unless told otherwise."""
+    """Listens on a port of 127.0.0.1, and passes bytes on in both directions."""
 
     def __init__(self, upstream: Address) -> None:
         self.upstream = upstream
@@ -30,7 +30,7 @@ class Proxy:
         self.restore()
 
     def restore(self) -> None:
-        """Be a good network again; what `hang` held back arrives now."""
+        """Be a good network again. Bytes that `hang` held back arrive now."""
         self._losing_answers = False
         self._flowing.set()
         if self._listener is None:
@@ -39,7 +39,7 @@ class Proxy:
             self._acceptor.start()
 
     def cut(self) -> None:
-        """Break every connection; new ones are fine."""
+        """Break every connection, but accept new ones."""
         for client in list(self._clients):
             _shut(client)
 
@@ -53,7 +53,7 @@ class Proxy:
         self.cut()
 
     def hang(self) -> None:
-        """Accept connections and pass nothing on, on old ones neither."""
+        """Accept connections, but pass nothing on, neither on old ones nor on new ones."""
         self._flowing.clear()
 
     def lose_answers(self) -> None:
@@ -61,18 +61,18 @@ class Proxy:
         self._losing_answers = True
 
     def delay_answer(self, question: bytes, seconds: float) -> None:
-        """Hold one answer back for so long: that to the next question with these bytes in it."""
+        """Delay the answer to the next request that contains these bytes."""
         self._delay = question, seconds
 
     def close(self) -> None:
-        """Break everything and leave no thread behind."""
+        """Break every connection, and end all threads."""
         self.refuse()
         self._flowing.set()
         for thread in self._servers:
             thread.join()
 
     def route(self, client: socket.socket) -> Address:
-        """Where this connection leads."""
+        """Return the server for this connection."""
         return self.upstream
 
     def _accept(self, listener: socket.socket) -> None:
@@ -109,7 +109,7 @@ class Proxy:
 
 
 class Affinity(Proxy):
-    """Leads each client to one and the same of several servers, by its header X-Client."""
+    """Leads each client, by its header X-Client, always to the same one of several servers."""
 
     def __init__(self, upstreams: Sequence[Address]) -> None:
         self._upstreams = upstreams
@@ -128,7 +128,7 @@ class Affinity(Proxy):
 
 @contextmanager
 def proxy(upstream: Address) -> Iterator[Proxy]:
-    """A proxy until the block ends."""
+    """Run a proxy until the block ends."""
     with closing(Proxy(upstream)) as made:
         yield made
 
@@ -146,6 +146,6 @@ def _connect(address: Address) -> socket.socket:
 
 
 def _shut(end: socket.socket) -> None:
-    """Wake whoever waits on this socket: it has ended."""
+    """Shut the socket down, which wakes a thread that waits for it."""
     with suppress(OSError):
         end.shutdown(socket.SHUT_RDWR)

@@ -16,7 +16,7 @@ OPERATIONS = Path(__file__).parents[2] / "docs" / "operations.md"
 
 
 class Reservation:
-    """Someone's hold of two seats, and what they do with it."""
+    """A buyer's hold of two seats, and what they do with it."""
 
     def __init__(self, service: Service, event: Event, first_seat: int = 0) -> None:
         self._service = service
@@ -28,7 +28,7 @@ class Reservation:
         self.id: str = answer.json()["reservation"]["id"]
 
     def tell(self, status: str, payment: str = "one") -> Response:
-        """What the Payment Service says of a payment for it."""
+        """Report a payment for it, as the Payment Service does."""
         return tell_payment(self._service, self.id, status, payment_id=f"{payment}-{self.id}")
 
     def cancel(self, language: str = "ko") -> Response:
@@ -37,14 +37,14 @@ class Reservation:
         return self._service.post(path, token=self._token, headers=headers)
 
     def shown(self) -> tuple[str, str]:
-        """Its status and that of its payment, as its buyer sees them."""
+        """Return its status and that of its payment, as the buyer sees them."""
         answer = self._service.get(f"/reservations/{self.id}", token=self._token)
         reservation = answer.json()["reservation"]
         return reservation["status"], reservation["payment_status"]
 
 
 def due(database: Connection, reservation: Reservation) -> list[str]:
-    """The payments for this reservation that are to be given back, by the operators' own query."""
+    """Return the payments of this reservation that must be refunded, by the operators' query."""
     [query] = [
         block
         for block in re.findall(r"```sql\n(.*?)```", OPERATIONS.read_text(), re.DOTALL)
@@ -66,7 +66,7 @@ def check_told(answer: Response, reservation: Reservation, status: str, payment:
 
 
 def write_refunded(database: Connection, reservation: Reservation) -> None:
-    """The Payment Service gives the money back and says so in the table."""
+    """Record a refund in the table, as the Payment Service does."""
     with database.cursor() as cursor:
         cursor.execute(
             "UPDATE reservations SET payment_status = 'refunded' WHERE id = %s", (reservation.id,)

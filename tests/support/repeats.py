@@ -1,4 +1,4 @@
-"""Someone who buys the same thing again and again."""
+"""A buyer who repeats a request."""
 
 from uuid import uuid4
 
@@ -8,7 +8,7 @@ from tests.support.service import Response, Service
 
 
 class Buyer:
-    """Someone who buys one and the same thing under one key, again and again."""
+    """A buyer who repeats the same request with the same Idempotency-Key."""
 
     def __init__(self, service: Service, event: Event, kind: str) -> None:
         self.id = str(uuid4())
@@ -18,7 +18,7 @@ class Buyer:
         self._kind = kind
 
     def buy(self, place: int = 0, *, key: str | None = None) -> Response:
-        """A seat, or a ticket of a type, of the event."""
+        """Hold a seat of the event, or a ticket of one of its types."""
         if self._kind == "seats":
             path = "/seats/reserve"
             order: dict[str, object] = {"seatIds": [self._event.seat_ids[place]]}

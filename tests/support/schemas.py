@@ -1,4 +1,4 @@
-"""What a database of the service must hold, and what one does hold."""
+"""What a database of the service must contain, and what one contains."""
 
 from typing import Any
 
@@ -43,7 +43,7 @@ NEEDED_INDEXES = [
     "ticket_service_payments (reservation_id",
 ]
 
-# Everything that is in a database, one row a thing: kind, where, name, definition.
+# Everything in a database, one row for each object: kind, table, name, definition.
 CATALOGUE_SQL = """
     WITH ours AS (SELECT oid FROM pg_namespace WHERE nspname !~ '^(pg_|information_schema)')
     SELECT 'column', a.attrelid::regclass::text, a.attname::text, concat_ws(' ',
@@ -86,7 +86,7 @@ def catalogue(db: Connection) -> set[tuple[Any, ...]]:
 
 
 def check_needed_indexes(db: Connection, schema_name: str) -> None:
-    """Fail unless each index that is needed is there once, under whatever name."""
+    """Fail unless each needed index exists exactly once, under any name."""
     indexes = [
         definition.split(" ON ")[1].replace(f"{schema_name}.", "").replace("USING btree ", "")
         for kind, _, _, definition in catalogue(db)
@@ -100,7 +100,7 @@ ALTER = "ALTER TABLE reservations ADD CONSTRAINT"
 
 
 def fill(db: Connection) -> None:
-    """One row in each table, long ago."""
+    """Insert one old row into each table."""
     run(
         db,
         f"""

@@ -1,4 +1,4 @@
-"""Reading the seat map and what is left, and the writes that change it."""
+"""Reading the seat map and the stock, and the writes that change them."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +13,7 @@ from tests.support.service import Response, Service
 
 @contextmanager
 def own_database(servers: Servers) -> Iterator[tuple[str, Connection]]:
-    """A database for one test alone: its URL, and a connection to it."""
+    """Create a database for one test. Yields its URL, and a connection to it."""
     with migrated_database(servers.database_url) as url, connected(url) as database:
         yield url, database
 
@@ -27,7 +27,7 @@ def statuses(service: Service, event: Event) -> list[str]:
 
 
 def reserve(service: Service, event: Event, seat_id: str, token: str) -> str:
-    """Hold one seat; the id of the reservation."""
+    """Hold one seat, and return the id of the reservation."""
     order = {"eventId": event.id, "seatIds": [seat_id]}
     answer = service.post("/seats/reserve", token=token, json=order)
     assert answer.status == 201, answer.body
@@ -35,7 +35,7 @@ def reserve(service: Service, event: Event, seat_id: str, token: str) -> str:
 
 
 def hold_tickets(service: Service, event: Event, quantity: int, token: str) -> str:
-    """Hold tickets of the event's first type; the id of the reservation."""
+    """Hold tickets of the event's first type, and return the id of the reservation."""
     items = [{"ticketTypeId": event.ticket_type_ids[0], "quantity": quantity}]
     answer = service.post("/reservations", token=token, json={"eventId": event.id, "items": items})
     assert answer.status == 201, answer.body

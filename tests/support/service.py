@@ -18,13 +18,13 @@ from dev.processes import end, free_port, kill, running, wait_until
 
 JWT_SECRET = secrets.token_hex(32)
 
-# As many buyers may knock at once, each on a connection of their own.
+# So many buyers may send requests at the same time, each on their own connection.
 MAX_CONNECTIONS = 600
 
 
 @dataclass(frozen=True)
 class Response:
-    """An answer; header names are matched without regard to case."""
+    """An answer. The names of headers are case-insensitive."""
 
     status: int
     headers: Mapping[str, str]
@@ -36,7 +36,7 @@ class Response:
 
 
 class Service:
-    """One running instance: gunicorn with one worker, on a port of its own."""
+    """A running instance: gunicorn with one worker, on its own port."""
 
     def __init__(self, process: psutil.Popen, port: int, log: Path) -> None:
         self.process = process
@@ -57,7 +57,7 @@ class Service:
         headers: Mapping[str, str] | None = None,
         body: bytes | str | None = None,
     ) -> Response:
-        """Send one request; `path` is whole, as in `/api/v1/events?page=2`. Waits up to 30 s."""
+        """Send a request to a full path, such as `/api/v1/events?page=2`. Wait up to 30 s."""
         sent = dict(headers or {})
         if token is not None:
             sent["Authorization"] = f"Bearer {token}"
@@ -68,7 +68,7 @@ class Service:
         return Response(answer.status, answer.headers, answer.data)
 
     def get(self, path: str, **options: Any) -> Response:
-        """GET below the base path: `get("/events")`. Options as for `request`."""
+        """GET below the base path: `get("/events")`. The options are those of `request`."""
         return self.request("GET", "/api/v1" + path, **options)
 
     def post(self, path: str, **options: Any) -> Response:
@@ -76,26 +76,26 @@ class Service:
         return self.request("POST", "/api/v1" + path, **options)
 
     def answers(self) -> bool:
-        """Whether it is up."""
+        """Whether it answers."""
         try:
             return self.request("GET", "/health").status == 200
         except urllib3.exceptions.HTTPError:
             return False
 
     def log_lines(self) -> list[dict[str, Any]]:
-        """What it logged so far, oldest first; a line that is not JSON is `{"message": line}`."""
+        """Return its log so far, oldest first. A line that is not JSON is `{"message": line}`."""
         return [_parsed(line) for line in self.log.read_text(errors="replace").splitlines()]
 
     def stop(self) -> None:
-        """Stop as Kubernetes does, with SIGTERM, and wait for the end. Harmless when stopped.
+        """Stop it with SIGTERM, as Kubernetes does, and wait for the end. It may be called twice.
 
-        Our idle connections are closed first: gunicorn waits for every open one.
+        Our idle connections are closed first, since gunicorn waits for every open one.
         """
         self._pool.close()
         end(self.process, signal.SIGTERM)
 
     def kill(self) -> None:
-        """Die at once, without goodbye."""
+        """Kill it at once."""
         kill(self.process)
         self._pool.close()
 
@@ -104,9 +104,9 @@ class Service:
 def run_service(
     folder: Path, app: str = "wsgi:app", *, open_files: str = "", **env: str
 ) -> Iterator[Service]:
-    """Run an instance until the block ends, with `env` over our environment; it answers already.
+    """Run an instance until the block ends. When the block begins, it answers.
 
-    `open_files`: what `ulimit -n` allows it.
+    `env`: environment variables, in addition to ours. `open_files`: its `ulimit -n`.
 
     Raises:
         ProcessFailed: it did not start; the message ends with its last log lines.
@@ -126,7 +126,7 @@ def run_service(
 
 @contextmanager
 def run_services(folder: Path, count: int, **env: str) -> Iterator[list[Service]]:
-    """So many instances at once, as of `run_service`; in the end they are killed."""
+    """Run so many instances, like `run_service`, and kill them in the end."""
     with ExitStack() as stack:
         started = [stack.enter_context(run_service(folder, **env)) for _ in range(count)]
         yield started

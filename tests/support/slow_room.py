@@ -1,4 +1,4 @@
-"""The service, with one room to which everything is sent slowly: as if very many were in it.
+"""The service with one slow room: it takes as long to send to as if very many people were in it.
 
 `SLOW_ROOM` names the room. Run as `gunicorn -c gunicorn.conf.py tests.support.slow_room:app`.
 """
@@ -19,7 +19,7 @@ send = Rooms._send
 
 
 def send_slowly(self: Rooms, room: str, batch: list[Any]) -> None:
-    """Send to all in a room, after a pause if it is the slow one."""
+    """Send to all in a room, and pause before if it is the slow one."""
     if room == os.environ["SLOW_ROOM"]:
         gevent.sleep(PAUSE)
     send(self, room, batch)

@@ -1,4 +1,4 @@
-"""What is bought, given back and set over HTTP, for sockets to hear; and what they hear of it."""
+"""Calls over HTTP whose effects sockets hear, and a check of what they hear."""
 
 import jwt
 
@@ -7,12 +7,12 @@ from tests.support.wire import is_time
 
 
 def user_of(token):
-    """The id of the token's owner."""
+    """Return the id of the token's owner."""
     return jwt.decode(token, options={"verify_signature": False})["userId"]
 
 
 def hold(service, event, seats, token=None):
-    """Hold seats; the reservation's id."""
+    """Hold seats, and return the reservation's id."""
     body = {"eventId": event.id, "seatIds": [event.seat_ids[seat] for seat in seats]}
     answer = service.post("/seats/reserve", token=token or token_for(), json=body)
     assert answer.status == 201, answer.json()
@@ -20,7 +20,7 @@ def hold(service, event, seats, token=None):
 
 
 def hold_tickets(service, event, quantity=1, token=None):
-    """Hold tickets of the first type; the reservation's id."""
+    """Hold tickets of the first type, and return the reservation's id."""
     items = [{"ticketTypeId": event.ticket_type_ids[0], "quantity": quantity}]
     body = {"eventId": event.id, "items": items}
     answer = service.post("/reservations", token=token or token_for(), json=body)
@@ -29,13 +29,13 @@ def hold_tickets(service, event, quantity=1, token=None):
 
 
 def cancel(service, reservation_id, token):
-    """The buyer gives the reservation back."""
+    """Cancel the reservation as its buyer."""
     answer = service.post(f"/reservations/{reservation_id}/cancel", token=token)
     assert answer.status == 200, answer.json()
 
 
 def control(service, event, **settings):
-    """An admin sets `threshold`, `paused`, or both."""
+    """Set `threshold`, `paused` or both, as an admin."""
     token = token_for(role="admin")
     assert (
         service.request("PUT", f"/api/v1/queue/admin/{event.id}", token=token, json=settings).status
@@ -44,6 +44,6 @@ def control(service, event, **settings):
 
 
 def check_payload(payload, **expected):
-    """Exactly these keys, a timestamp among them."""
+    """Fail unless the payload has exactly these keys and a timestamp."""
     assert payload == {**expected, "timestamp": payload.get("timestamp")}
     assert is_time(payload["timestamp"])

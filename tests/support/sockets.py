@@ -1,5 +1,5 @@
-"""Cheap sockets, where a test needs hundreds of them in its own process; for what a browser does
-there is browser.py."""
+"""Cheap sockets, for tests that need hundreds of them in their own process. For the behaviour of
+browsers there is browser.py."""
 
 import time
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from tests.support.service import Service
 
 
 class Heard(NamedTuple):
-    """One event from the server: when (by time.monotonic), its name and payload."""
+    """An event from the server: its time (by time.monotonic), name and payload."""
 
     at: float
     name: str
@@ -20,7 +20,7 @@ class Heard(NamedTuple):
 
 
 class Socket:
-    """One open socket, which remembers what it hears."""
+    """An open socket, which records what it hears."""
 
     def __init__(self) -> None:
         self.client = socketio.Client(
@@ -30,19 +30,19 @@ class Socket:
         self.heard: list[Heard] = []
 
     def ask(self, name: str, *payload: Any) -> Any:
-        """Send an event and give its acknowledgement."""
+        """Send an event, and return its acknowledgement."""
         return self.client.call(name, payload[0] if payload else None, timeout=10)
 
     def payloads(self, name: str) -> list[Any]:
-        """Of all events of this name so far."""
+        """Return the payloads of all events with this name so far."""
         return [heard.payload for heard in self.heard if heard.name == name]
 
     def times(self, name: str) -> list[float]:
-        """When each event of this name came."""
+        """Return when each event with this name came."""
         return [heard.at for heard in self.heard if heard.name == name]
 
     def close(self) -> None:
-        """Hang up. A connection that the server closed is still ours to close."""
+        """Close the socket. A connection that the server closed must be closed here too."""
         connection = self.client.eio.ws
         self.client.shutdown()
         if connection is not None:
@@ -54,7 +54,7 @@ class Socket:
 
 @contextmanager
 def connected(service: Service, token: str) -> Iterator[Socket]:
-    """An open socket until the block ends."""
+    """Open a socket until the block ends."""
     socket = Socket()
     try:
         socket.client.connect(

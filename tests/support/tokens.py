@@ -1,4 +1,4 @@
-"""Tokens, also such as no Auth Service makes."""
+"""Tokens, also invalid ones that no Auth Service makes."""
 
 import base64
 import hmac
@@ -12,7 +12,7 @@ UUID = "0a1b2c3d-4e5f-4a6b-8c7d-0123456789ab"
 
 
 def claims(**others: Any) -> dict[str, Any]:
-    """The claims of a good token, and others over them."""
+    """Return the claims of a valid token, with `others` added or in their place."""
     now = int(time.time())
     return {
         "userId": UUID,
@@ -30,7 +30,7 @@ def signed(
     header: dict[str, Any] | None = None,
     hash: str = "sha256",
 ) -> str:
-    """Any payload under any header, signed with HMAC: what PyJWT would refuse to make."""
+    """Sign any payload and header with HMAC, also those that PyJWT would refuse to sign."""
     parts = [{"typ": "JWT", "alg": "HS256"} if header is None else header, payload]
     text = b".".join(encoded(json.dumps(part).encode()) for part in parts)
     signature = hmac.digest(key.encode(), text, hash)

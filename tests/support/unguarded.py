@@ -1,4 +1,4 @@
-"""The service with one guard taken out, for the negative controls of the race tests.
+"""The service without one of its guards, for the negative controls of the race tests.
 
 `UNGUARDED` names the guard. Run as `gunicorn -c gunicorn.conf.py tests.support.unguarded:app`.
 """
@@ -21,7 +21,7 @@ from ticket_service.stores.waiting_lines import Place, WaitingLines
 
 
 def without(script: SqlScript, *titles: str) -> SqlScript:
-    """The script less the statements of these titles."""
+    """Return the script without the statements that have these titles."""
     calls = script.call.split("; ")
     left = SqlScript()
     left.preparations = script.preparations
@@ -33,7 +33,7 @@ def without(script: SqlScript, *titles: str) -> SqlScript:
 
 
 def open_door() -> redis.LuaScript:
-    """The script that lets people in, without its look at how many are inside."""
+    """Return the script that lets people in, without its check of how many are inside."""
     script = redis.LuaScript("waiting_room", "queue_enter")
     look = " or redis.call('ZCARD', INSIDE) >= threshold"
     assert script.source.count(look) == 1
@@ -43,7 +43,7 @@ def open_door() -> redis.LuaScript:
 
 
 def enter_in_two_calls(lines: WaitingLines, event_id: str, user_id: str) -> Place:
-    """Look whether there is room; if so, let the user in."""
+    """Check whether there is room, and then let the user in."""
     seen = lines.control(event_id)
     if seen.inside >= seen.threshold:
         return enter(lines, event_id, user_id)

@@ -16,11 +16,11 @@ PLACE = {
     "threshold",
     "stayEndsAt",
 }
-"""What everyone is told about their place."""
+"""The keys of every answer about a place."""
 
 
 class Visitor:
-    """One person in front of one event; each call fails unless it goes well."""
+    """A person in the waiting room of an event. Each call fails unless the answer is 200."""
 
     def __init__(self, service: Service, event_id: str, user_id: str | None = None) -> None:
         self.service = service
@@ -29,23 +29,23 @@ class Visitor:
         self.token = token_for(self.id)
 
     def check(self, service: Service | None = None) -> dict[str, Any]:
-        """Come in or take a place in line, through another instance if one is given."""
+        """Enter or take a place in line, through another instance if one is given."""
         return self._ask("POST", "check", service or self.service)
 
     def status(self, service: Service | None = None) -> dict[str, Any]:
-        """The place; a sign of life too."""
+        """Get the place, which is also a sign of life."""
         return self._ask("GET", "status", service or self.service)
 
     def heartbeat(self) -> dict[str, Any]:
-        """A sign of life."""
+        """Send a sign of life."""
         return self._ask("POST", "heartbeat", self.service)
 
     def leave(self, service: Service | None = None) -> dict[str, Any]:
-        """Give the place up."""
+        """Give up the place."""
         return self._ask("POST", "leave", service or self.service)
 
     def stands(self) -> tuple[str, int]:
-        """Status and position."""
+        """Return status and position."""
         place = self.status()
         return place["status"], place["position"]
 
@@ -58,7 +58,7 @@ class Visitor:
 
 
 def arrive(service: Service, event_id: str, count: int) -> list[Visitor]:
-    """So many new people enter, one after the other."""
+    """Let so many new people enter, one after the other."""
     visitors = [Visitor(service, event_id) for _ in range(count)]
     for visitor in visitors:
         visitor.check()
@@ -66,17 +66,17 @@ def arrive(service: Service, event_id: str, count: int) -> list[Visitor]:
 
 
 def overview(service: Service, event_id: str) -> dict[str, Any]:
-    """What an admin sees."""
+    """Return what an admin sees."""
     return _as_admin(service, "GET", f"/queue/admin/{event_id}")
 
 
 def run_queue(service: Service, event_id: str, **changes: object) -> dict[str, Any]:
-    """An admin sets `threshold`, `paused`, or both."""
+    """Set `threshold`, `paused` or both, as an admin."""
     return _as_admin(service, "PUT", f"/queue/admin/{event_id}", json=changes)
 
 
 def clear_queue(service: Service, event_id: str) -> dict[str, Any]:
-    """An admin sends everyone away."""
+    """Send everyone away, as an admin."""
     return _as_admin(service, "POST", f"/queue/admin/clear/{event_id}")
 
 

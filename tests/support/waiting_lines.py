@@ -1,7 +1,4 @@
-"""A Redis for a waiting room of the tests' own.
-
-A module says `redis_url = own_redis_url`.
-"""
+"""A fixture for modules that need their own Redis: `redis_url = own_redis_url`."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +12,6 @@ from tests.support.degradation import subfolder
 
 @pytest.fixture(scope="module")
 def own_redis_url(servers: Servers, folder: Path) -> Iterator[str]:
-    """A Redis where no instance with other settings lets people in."""
+    """A Redis without instances of other tests, whose settings would let people in."""
     with valkey(subfolder(folder, f"valkey-{uuid4().hex[:8]}")) as url:
         yield url

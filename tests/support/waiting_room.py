@@ -1,4 +1,4 @@
-"""Calls of the waiting room and of its gate, and what they leave."""
+"""Calls of the waiting room and its gate, and their effects."""
 
 from tests.support.buyers import token_for
 from tests.support.visitors import overview
@@ -17,21 +17,21 @@ CALLS = [
 
 
 def send(service, method, path, role="user", **options):
-    """A call of CALLS by someone new; a PUT has a good body unless another is given."""
+    """Make a call of CALLS as a new person. A PUT has a valid body unless another is given."""
     if method == "PUT" and not options:
         options = {"json": {"threshold": 5}}
     return service.request(method, f"/api/v1{path}", token=token_for(role=role), **options)
 
 
 def buy_seat(service, event, token, key=None, seat=0):
-    """One person tries to hold one seat; the answer."""
+    """Try to hold one seat, and return the answer."""
     body = {"eventId": event.id, "seatIds": event.seat_ids[seat : seat + 1]}
     headers = {"Idempotency-Key": key} if key else {}
     return service.post("/seats/reserve", token=token, json=body, headers=headers)
 
 
 def buy_ticket(service, event, token, key=None):
-    """One person tries to hold one ticket; the answer."""
+    """Try to hold one ticket, and return the answer."""
     items = [{"ticketTypeId": event.ticket_type_ids[0], "quantity": 1}]
     headers = {"Idempotency-Key": key} if key else {}
     body = {"eventId": event.id, "items": items}
@@ -39,11 +39,11 @@ def buy_ticket(service, event, token, key=None):
 
 
 def keys_of(redis, event_id):
-    """The names of all of an event's keys, in order."""
+    """Return the names of all keys of an event, sorted."""
     return sorted(redis.scan_iter(f"*{event_id}*", count=1000))
 
 
 def numbers(service, event_id):
-    """People waiting and people inside."""
+    """Return how many people are in line, and how many inside."""
     seen = overview(service, event_id)
     return seen["queueSize"], seen["currentUsers"]

@@ -1,4 +1,4 @@
-"""WebSockets by hand, for what no proper client would send."""
+"""WebSockets without a library, to send what no correct client would."""
 
 import base64
 import json
@@ -23,7 +23,7 @@ def frame(
     masked: bool = True,
     length: int | None = None,
 ) -> bytes:
-    """A client's frame: RFC 6455, section 5.2; `length` is what it claims."""
+    """Return a frame of a client (RFC 6455, section 5.2). `length`: the length that it claims."""
     size = len(payload) if length is None else length
     head = bytes([(FINAL if final else 0) | opcode])
     mark = 0x80 if masked else 0
@@ -40,7 +40,7 @@ def frame(
 
 
 def handshake(**headers: str | None) -> bytes:
-    """The request that opens one; None leaves a header out."""
+    """Return the request that opens a WebSocket. None leaves a header out."""
     given = {
         "Host": "localhost",
         "Upgrade": "websocket",
@@ -71,7 +71,7 @@ class Raw:
         self.say("42" + json.dumps(words))
 
     def read_until(self, pattern: bytes) -> bytes:
-        """What arrives until it contains the pattern. Raises ConnectionError at the end."""
+        """Read until the pattern has arrived. Raises ConnectionError if the connection ends."""
         read = b""
         while not re.search(pattern, read):
             data = self.connection.recv(65_536)
@@ -81,8 +81,10 @@ class Raw:
         return read
 
     def close_code(self) -> int | None:
-        """Why the server closes the WebSocket, which it does soon; None where it does not say. What
-        was read before must have ended with a frame."""
+        """Wait until the server closes the WebSocket, and return its code, or None without one.
+
+        What was read before must have ended with a frame.
+        """
         read = b""
         try:
             while data := self.connection.recv(65_536):
@@ -92,7 +94,7 @@ class Raw:
         return next((code for opcode, code in _frames(read) if opcode == CLOSE), None)
 
     def ended(self) -> bool:
-        """Whether the server ends the connection, soon."""
+        """Whether the server closes the connection within the time-out."""
         try:
             while self.connection.recv(65_536):
                 pass
@@ -105,7 +107,7 @@ class Raw:
 
 @contextmanager
 def raw(port: int, *, receive_buffer: int | None = None) -> Iterator[Raw]:
-    """A TCP connection; every wait lasts 10 s at most."""
+    """Open a TCP connection, on which every wait lasts 10 s at most."""
     with socket.socket() as connection:
         if receive_buffer:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
@@ -116,7 +118,7 @@ def raw(port: int, *, receive_buffer: int | None = None) -> Iterator[Raw]:
 
 @contextmanager
 def newcomer(port: int, *, receive_buffer: int | None = None) -> Iterator[Raw]:
-    """A connection of Engine.IO over a WebSocket that has shown no token."""
+    """Open an Engine.IO connection over a WebSocket, which has not signed in."""
     with raw(port, receive_buffer=receive_buffer) as connection:
         connection.send(handshake())
         connection.read_until(rb"101 [\s\S]*\r\n\r\n[\s\S]*\{.*\}")
@@ -127,7 +129,7 @@ def newcomer(port: int, *, receive_buffer: int | None = None) -> Iterator[Raw]:
 def websocket(
     port: int, token: str | None = None, *, receive_buffer: int | None = None
 ) -> Iterator[Raw]:
-    """A Socket.IO connection over a WebSocket, ready to be misused."""
+    """Open a Socket.IO connection over a WebSocket, which has signed in."""
     with newcomer(port, receive_buffer=receive_buffer) as connection:
         connection.say("40" + json.dumps({"token": token or token_for()}))
         connection.read_until(rb'40\{"sid".*\}')
@@ -135,7 +137,7 @@ def websocket(
 
 
 def _frames(data: bytes) -> Iterator[tuple[int, int]]:
-    """The frames of a server: opcode, and the first two bytes of the payload as a number."""
+    """Yield the server's frames: opcode, and the first two bytes of the payload as a number."""
     at = 0
     while at + 2 <= len(data):
         opcode, size = data[at] & 15, data[at + 1]

@@ -1,4 +1,4 @@
-"""What must be true of every answer, whatever it is about."""
+"""Checks that apply to all answers."""
 
 import re
 import time
@@ -14,7 +14,7 @@ _INNARDS = re.compile(r"Traceback|psycopg|SELECT |site-packages|line \d")
 
 
 def check_error(response: Response, status: int, code: str) -> dict[str, Any]:
-    """Fail unless this is a refusal in the one shape that errors have; its body."""
+    """Fail unless this is an error in the shape of all errors, and return its body."""
     body: dict[str, Any] = response.json()
     assert (response.status, body["code"]) == (status, code), body
     assert response.headers["Content-Type"] == "application/json"
@@ -28,19 +28,19 @@ def check_error(response: Response, status: int, code: str) -> dict[str, Any]:
 
 
 def is_korean(sentence: str) -> bool:
-    """Whether the sentence has a Korean letter in it."""
+    """Whether the sentence contains a Korean letter."""
     return re.search("[가-힣]", sentence) is not None
 
 
 def is_time(text: str) -> bool:
-    """Whether this is a moment as the wire shows it: UTC with milliseconds."""
+    """Whether this is a time in the format of the API: UTC with milliseconds."""
     return _TIME.fullmatch(text) is not None
 
 
 def check_soon(read: Callable[[], Seen], expected: Seen, seconds: float = 10.0) -> None:
-    """Fail unless a read that begins so many seconds from now, or sooner, gives what is expected.
+    """Read again and again until the result is as expected. Fail if it is not after `seconds`.
 
-    Where no time is promised the default is long, for a busy machine.
+    The default is long, since machines may be busy.
     """
     deadline = time.monotonic() + seconds
     began = time.monotonic()
@@ -51,5 +51,5 @@ def check_soon(read: Callable[[], Seen], expected: Seen, seconds: float = 10.0) 
 
 
 def each(name: str, *values: object) -> list[dict[str, object]]:
-    """`{name: value}` for each of the values: a table of bad input."""
+    """Return `{name: value}` for each of the values: a table of bad input."""
     return [{name: value} for value in values]
