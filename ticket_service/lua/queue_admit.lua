@@ -54,10 +54,9 @@ else
 end
 
 local told = redis.call('HMGET', PACE, 'told', 'told_at')
-local numbers = table.concat({line, inside, threshold}, ' ')
-local announce = told[1] ~= numbers and now - tonumber(told[2] or 0) >= tonumber(ARGV[7])
+local announce = told[1] ~= numbers(line, inside) and now - tonumber(told[2] or 0) >= tonumber(ARGV[7])
 if announce then
-    redis.call('HSET', PACE, 'told', numbers, 'told_at', now)
+    redis.call('HSET', PACE, 'told', numbers(line, inside), 'told_at', now)
     redis.call('PEXPIRE', PACE, TTL_MS)
 end
 return {admitted, more and 1 or 0, line, inside, threshold, announce and 1 or 0, paused and 1 or 0}

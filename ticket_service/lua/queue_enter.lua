@@ -16,4 +16,10 @@ if not renew(user) and not let_in(user) then
     redis.call('ZADD', WAITING, math.max(now_us, tonumber(last or 0) + 1), user)
     seen(user, WAITING)
 end
-return place(user)
+
+-- Whoever is shown other numbers than were announced must hear when those are true again.
+local here = place(user)
+if redis.call('HGET', PACE, 'told') ~= numbers(here[4], here[5]) then
+    redis.call('HDEL', PACE, 'told')
+end
+return here

@@ -136,6 +136,11 @@ local function pace()
     return math.max(threshold * 1000 / silence, slowest)
 end
 
+-- The numbers of the room, as the pace remembers which of them were announced last.
+local function numbers(line, inside)
+    return table.concat({line, inside, threshold}, ' ')
+end
+
 -- A user's place: {status, position (0 unless queued), estimated wait in whole seconds, people
 -- waiting, people inside, threshold, when the stay ends at the latest (ms, 0 unless inside)}.
 local function place(user)
