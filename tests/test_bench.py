@@ -37,7 +37,7 @@ def test_a_short_run_prints_every_row_and_leaves_nothing_behind():
         env={**os.environ, **own, "BENCH_RUN": mark},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
     )
     assert (done.returncode, done.stderr) == (0, "")
     lines = [" ".join(line.split()) for line in done.stdout.splitlines()]

@@ -35,7 +35,7 @@ def test_a_slow_query_leaves_other_requests_running(
     with ThreadPoolExecutor() as threads, held_up(database):
         buying = threads.submit(buy_seat, instance.service, event)
         wait_for_waiter(database)
-        check_health_is_quick(instance.service)
+        check_health_is_quick(instance.service, times=5)
         assert not buying.done()
     assert buying.result().status == 201
 

@@ -57,12 +57,12 @@ def test_without_redis_sales_go_on_and_with_it_seat_locks_do(
     getattr(instance.redis, failure)()
     race = at_once([partial(timed, partial(buy_seat, service, event))] * 100)
     assert all(without_queue(response) for response, _ in race)
-    assert max(seconds for _, seconds in race) < 2
+    assert max(seconds for _, seconds in race) < 5
 
     instance.redis_is("away")
     race = at_once([partial(timed, partial(buy_seat, service, event))] * 100)
     assert sorted(response.status for response, _ in race) == [201] + [409] * 99
-    assert max(seconds for _, seconds in race) < 2
+    assert max(seconds for _, seconds in race) < 5
 
     for bought in range(1, 5):
         answer(buy_seat, service, event, bought, status=201)
@@ -73,7 +73,7 @@ def test_without_redis_sales_go_on_and_with_it_seat_locks_do(
         assert stock["available_quantity"] == 100 - bought
         assert len(answer(service.get, "/reservations/my")["reservations"]) == 2 * bought
     assert instance.state() == (200, "degraded")
-    assert max(times) < 2
+    assert max(times) < 5
     assert median(times) < 0.2
 
     instance.redis.restore()

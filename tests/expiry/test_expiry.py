@@ -4,6 +4,7 @@ import time
 from collections import Counter
 from contextlib import closing
 from datetime import datetime
+from typing import Any
 
 import psycopg2
 from psycopg2.extensions import connection as Connection
@@ -100,14 +101,18 @@ def test_browsers_hear_of_a_release_at_once(
         for number, event in enumerate(events):
             hold_seats(database, event, event.seat_ids[:1], 2.5 + number / 4)
             hold_tickets(database, event, 1, 2.5 + number / 4)
-        time.sleep(2.4)
-        before = len(browser.payloads("ticket-updated"))
-        time.sleep(1 + 2)
-        released = browser.payloads("seat-released")
-        back = browser.payloads("ticket-updated")[before:]
-    assert len(released) == len(back) == 4
+
+        def released() -> list[Any]:
+            return browser.payloads("seat-released")
+
+        def back() -> list[Any]:
+            told = browser.payloads("ticket-updated")
+            return [stock for stock in told if stock["availableQuantity"] == stock["totalQuantity"]]
+
+        check_soon(lambda: (len(released()), len(back())), (4, 4))
+        heard_of = (("seats", released()), ("ticket_types", back()))
     delays = []
-    for table, told in (("seats", released), ("ticket_types", back)):
+    for table, told in heard_of:
         for heard in told:
             changed_at = one(
                 database,

@@ -167,13 +167,13 @@ def wait_for_waiter(database: Connection) -> int:
     return int(one(database, WAITING))
 
 
-def check_health_is_quick(service: Service) -> None:
-    times = []
-    for _ in range(50):
+def check_health_is_quick(service: Service, times: int = 50) -> None:
+    taken = []
+    for _ in range(times):
         answer, seconds = timed(partial(service.request, "GET", "/health"))
         assert answer.status == 200
-        times.append(seconds)
-    assert (median(times) < 0.2, max(times) < 1) == (True, True)
+        taken.append(seconds)
+    assert (median(taken) < 0.2, max(taken) < 1) == (True, True)
 
 
 def check_seat_locks(service: Service, redis_url: str, event: Event, seat: int = 0) -> None:
