@@ -19,7 +19,8 @@ end
 
 -- Whoever is shown other numbers than were announced must hear when those are true again.
 local here = place(user)
-if redis.call('HGET', PACE, 'told') ~= numbers(here[4], here[5]) then
+local told = redis.call('HGET', PACE, 'told')
+if told and told ~= numbers(here[4], here[5]) then
     redis.call('HDEL', PACE, 'told')
 end
 return here
