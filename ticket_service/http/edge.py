@@ -1,10 +1,11 @@
 """The outermost layer: what every response needs, whether Flask makes it or not.
 
-It sets the request id and the headers for browsers, decides what each port serves, and has a *fast
-lane*. Flask takes longer to find a route and build a response than a cached document takes to send.
-So when a route has answered a URL with a public document (http/access.py), the edge remembers the
-function that reads it, and calls that function at the next GET of the same URL. Parsing and checks
-stay in the routes, and the function makes sure that the document is fresh.
+It sets the request id and the headers for browsers, rewrites the gateway's spellings of paths,
+decides what each port serves, and has a *fast lane*. Flask takes longer to find a route and build a
+response than a cached document takes to send. So when a route has answered a URL with a public
+document (http/access.py), the edge remembers the function that reads it, and calls that function at
+the next GET of the same URL. Parsing and checks stay in the routes, and the function makes sure
+that the document is fresh.
 """
 
 from __future__ import annotations
@@ -47,6 +48,9 @@ MAX_URL_BYTES = 4_000_000
 
 _ENTRY_BYTES = 1_000
 """Memory for a remembered URL beside its characters; 560 bytes were measured."""
+
+_RESOURCES = re.compile(r"/api/(?:v1/)?(events|tickets|seats|reservations|queue)(?![^/])")
+"""The paths that the gateway forwards: without the version, and with a slash at the end."""
 
 _REQUEST_ID_PATTERN = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
@@ -115,7 +119,7 @@ class Edge:
         request_id = _request_id(environ.get("HTTP_X_REQUEST_ID"))
         environ[REQUEST_ID] = request_id
         current_request_id.set(request_id)
-        path: str = environ["PATH_INFO"]
+        path = environ["PATH_INFO"] = _canonical(environ["PATH_INFO"])
         headers = _DOCS_HEADERS if path.startswith(DOCS) else _HEADERS
         extra = [("X-Request-ID", request_id), *headers]
         for_sockets = path.startswith(SOCKETS)
@@ -183,6 +187,18 @@ class Edge:
             # The parsed query has its words once more, and a character takes up to four bytes.
             self._reads.put(url, (environ[ROUTE], environ[READ]), _ENTRY_BYTES + 4 * len(url))
         return body
+
+
+def _canonical(path: str) -> str:
+    """The path as the routes have it, for both prefixes, with or without a slash at the end.
+
+    No redirect, since a redirected POST loses its body.
+    """
+    if path.startswith("/api/v1/") and not path.endswith("/"):
+        return path
+    if resource := _RESOURCES.match(path):
+        return "/api/v1/" + path[resource.start(1) :].removesuffix("/")
+    return path
 
 
 def _send(answer: Answer, start: StartResponse) -> Iterable[bytes]:
