@@ -30,6 +30,7 @@ def pytest_configure() -> None:
 LONG = (
     "test_waiting_room_crowd.py",
     "test_bench.py",
+    "test_deadlines.py",
     "test_newcomers.py",
     "test_pools.py",
     "test_expiry_races.py",

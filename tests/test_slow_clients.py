@@ -13,6 +13,7 @@ import pytest
 from dev.processes import ProcessFailed
 from tests.support.buyers import token_for
 from tests.support.service import Service
+from tests.support.tokens import UUID
 from tests.support.websocket import handshake, raw, websocket
 from tests.support.wire import check_soon
 
@@ -96,6 +97,20 @@ def test_a_body_must_be_whole_within_twenty_seconds(service: Service, chunked: b
         with dripping(client.connection, b"1\r\n \r\n" * 1_000 if chunked else b" " * 5_000):
             assert status_of(client.connection) == 408
         assert BODY_TIMEOUT - 1 < time.monotonic() - start < BODY_TIMEOUT + 5
+
+
+def test_a_slow_body_takes_no_time_from_the_answer(service: Service):
+    items = [{"ticketTypeId": UUID, "quantity": 1}]
+    body = json.dumps({"eventId": UUID, "items": items}).encode()
+    lines = ["Content-Type: application/json", f"Authorization: Bearer {token_for()}"]
+    lines += [f"Content-Length: {len(body)}"]
+    with raw(service.port) as client:
+        client.connection.settimeout(40)
+        client.send(head(*lines, method="POST", path="/api/v1/reservations"))
+        for start in range(0, len(body), 20):
+            client.send(body[start : start + 20])
+            time.sleep(1.5)
+        client.read_until(rb"EVENT_NOT_FOUND.*\}")
 
 
 def test_a_body_that_nobody_wants_must_end_too(service: Service):

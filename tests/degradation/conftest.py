@@ -10,6 +10,7 @@ from dev.servers import valkey
 from tests.support.databases import balanced_database, own_database_url
 from tests.support.degradation import Instance, behind_proxies, eventually, subfolder
 from tests.support.factories import Event, section, ticket
+from tests.support.internal import TOKEN
 
 database_url = own_database_url
 
@@ -26,7 +27,7 @@ def redis_url(folder: Path) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def shared(database_url: str, redis_url: str, folder: Path) -> Iterator[Instance]:
-    with behind_proxies(database_url, redis_url, folder) as instance:
+    with behind_proxies(database_url, redis_url, folder, INTERNAL_API_TOKEN=TOKEN) as instance:
         yield instance
 
 

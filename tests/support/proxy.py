@@ -64,6 +64,10 @@ class Proxy:
         """Delay the answer to the next request that contains these bytes."""
         self._delay = question, seconds
 
+    def delays(self) -> bool:
+        """Whether the answer that `delay_answer` named is the one held back now, or has passed."""
+        return self._delay is None
+
     def close(self) -> None:
         """Break every connection, and end all threads."""
         self.refuse()

@@ -32,6 +32,7 @@ from ticket_service.http.responses import (
     new_request_id,
 )
 from ticket_service.messages import preferred_language, sentence
+from ticket_service.stores import deadline
 from ticket_service.stores.sized_cache import SizedCache
 
 StartResponse = Callable[..., Any]
@@ -136,7 +137,9 @@ class Edge:
             return _send(_not_found(environ), start)
         if for_sockets:
             environ[ROUTE] = SOCKETS
+            deadline.lift()  # of an earlier request on this connection
             return self._serve_socket(environ, start)
+        deadline.start()
         return self._respond(environ, start)
 
     def _is_served_here(self, environ: Environ) -> bool:

@@ -22,6 +22,7 @@ from werkzeug.wrappers import Request as BaseRequest
 from ticket_service.errors import InvalidInput
 from ticket_service.http.fields import UUID_PATTERN
 from ticket_service.http.responses import ROUTE
+from ticket_service.stores import deadline
 
 MAX_BODY_BYTES = 64 * 1024
 """The largest sensible request, a hundred ticket lines, has a tenth of it."""
@@ -42,6 +43,7 @@ class Parser(FlaskParser):
             raise UnsupportedMediaType
         try:
             body = req.get_data()
+            deadline.start()  # again: the wait for a slow client does not count
             if len(body) >= MAX_BODY_BYTES:  # werkzeug cuts off a body of unknown length
                 raise RequestEntityTooLarge
             return orjson.loads(body)

@@ -19,6 +19,8 @@ import psycopg2
 from gevent.socket import wait_read, wait_write
 from psycopg2 import extensions
 
+from ticket_service.stores import deadline
+
 CONNECT_TIMEOUT = 3.0
 """Seconds to connect, shared equally by the hosts."""
 
@@ -26,6 +28,11 @@ CONNECT_TIMEOUT = 3.0
 _USELESS = ("25006", "57P01", "57P02", "57P03", "08")
 
 log = logging.getLogger(__name__)
+
+
+class GivenUp(psycopg2.OperationalError):
+    """The time of the request was up. Nobody knows whether the server did what it was asked, and
+    nothing says that the server is gone."""
 
 
 class Connection(extensions.connection):
@@ -145,18 +152,22 @@ def _wait(connection: extensions.connection) -> None:
     """psycopg2's wait callback: let other greenlets run until the server answers.
 
     Raises psycopg2.OperationalError after the connection's `timeout`: the total time while it
-    connects, the time without a byte during a statement. Connections that other modules make have
-    no timeout.
+    connects, the time without a byte during a statement. Raises GivenUp when the time of the
+    request is up before. Connections that other modules make have no timeout.
     """
     timeout = getattr(connection, "timeout", None)
     end = None
     if timeout is not None and connection.status == extensions.STATUS_SETUP:
         end = time.monotonic() + timeout
-    lost = psycopg2.OperationalError("timed out")
+    lost, given_up = psycopg2.OperationalError("timed out"), GivenUp("the time is up")
     while (state := connection.poll()) != extensions.POLL_OK:
         if end is not None:
             timeout = max(0.0, end - time.monotonic())
+        seconds, failure = timeout, lost
+        if timeout is not None:
+            seconds = deadline.left(timeout, keep=deadline.LAST_SECONDS)
+            failure = lost if seconds == timeout else given_up
         if state == extensions.POLL_READ:
-            wait_read(connection.fileno(), timeout=timeout, timeout_exc=lost)
+            wait_read(connection.fileno(), timeout=seconds, timeout_exc=failure)
         elif state == extensions.POLL_WRITE:
-            wait_write(connection.fileno(), timeout=timeout, timeout_exc=lost)
+            wait_write(connection.fileno(), timeout=seconds, timeout_exc=failure)

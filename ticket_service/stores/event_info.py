@@ -10,6 +10,7 @@ import gevent
 from cachetools import LRUCache
 
 from ticket_service.errors import EventNotFound, ServiceUnavailable
+from ticket_service.stores import deadline
 from ticket_service.stores.coalescer import Coalescer
 from ticket_service.stores.postgres import Postgres, SqlScript
 
@@ -55,7 +56,8 @@ class EventInfos:
             self._load(event_id)
 
     def _load(self, event_id: str) -> EventInfo:
-        return self._coalescer.run(event_id, lambda: self._query(event_id))
+        with deadline.shared():
+            return self._coalescer.run(event_id, lambda: self._query(event_id))
 
     def _query(self, event_id: str) -> EventInfo:
         rows = self._postgres.transaction(_EVENT, {"event_id": event_id})

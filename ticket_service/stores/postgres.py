@@ -22,7 +22,8 @@ import psycopg2
 from psycopg2 import errors
 
 from ticket_service.errors import ServiceUnavailable
-from ticket_service.stores.database import Connection, Database
+from ticket_service.stores import deadline
+from ticket_service.stores.database import Connection, Database, GivenUp
 from ticket_service.stores.slots import Slots
 from ticket_service.stores.sql_files import read_statements
 from ticket_service.stores.stuck_rows import Rows, StuckRows
@@ -40,11 +41,16 @@ probably lasts for the whole lock time-out and fails."""
 TELL_INTERVAL = 1.0
 """Seconds between two log lines about an exhausted pool."""
 
+MIN_SECONDS = 1.0
+"""A transaction is not begun with less time left of its request: nobody might hear its answer."""
+
 STATEMENT_TIMEOUT_MS = 2_000
 LOCK_TIMEOUT_MS = 1_500
 
 MAX_STATEMENTS = 4
 """In one script. The server's time-outs apply to each statement separately."""
+
+_KEPT = deadline.LAST_SECONDS + MIN_SECONDS
 
 log = logging.getLogger(__name__)
 
@@ -154,10 +160,11 @@ class Postgres:
         `waits_for`: rows for whose locks it waits, and that another program may keep locked
         (stores/stuck_rows.py).
 
-        Raises ServiceUnavailable if PostgreSQL is away, full or read-only; its subclass Refused if
-        this transaction was too slow or lost a deadlock; RowLocked if it did not get a lock, or if
-        nobody gets it at present; ReferenceMissing if a foreign key refuses. Then nothing was
-        written, unless the connection broke or timed out before the answer came.
+        Raises ServiceUnavailable if PostgreSQL is away, full or read-only, or if the request's time
+        is over; its subclass Refused if this transaction was too slow or lost a deadlock; RowLocked
+        if it did not get a lock, or if nobody gets it at present; ReferenceMissing if a foreign key
+        refuses. Then nothing was written, unless the connection broke or timed out before the
+        answer came.
         """
         try:
             with self._turn(group, waits_for), self._connection() as connection:
@@ -185,10 +192,12 @@ class Postgres:
         """Wait for the right to use a connection. Raises RowLocked, or NothingWritten if full."""
         if rows and not self._stuck.wait(rows):
             raise RowLocked
-        if not self._slots.take(group, CHECKOUT_TIMEOUT):
+        if not self._slots.take(group, deadline.left(CHECKOUT_TIMEOUT, keep=_KEPT)):
             self._tell_exhausted()
             raise NothingWritten
         try:
+            if deadline.over(keep=_KEPT):
+                raise NothingWritten
             if rows and self._stuck.refuses(rows):
                 raise RowLocked
             with self._stuck.attempt(rows) if rows else nullcontext():
@@ -207,6 +216,11 @@ class Postgres:
         )
         try:
             yield connection
+        except GivenUp:
+            connection.close()
+            while self._idle:  # where one is silent, they may be too
+                self._idle.pop().close()
+            raise
         except psycopg2.Error as error:
             self._database.failed(connection, error)
             if isinstance(error, _BUGS):

@@ -21,6 +21,7 @@ from redis.connection import ConnectionInterface
 from redis.exceptions import NoScriptError, OutOfMemoryError
 
 from ticket_service.errors import ServiceUnavailable
+from ticket_service.stores import deadline
 from ticket_service.stores.redis_state import RedisState
 
 POOL_SIZE = 32
@@ -139,9 +140,11 @@ class Redis:
     def _call(self, ask: Callable[[ConnectionInterface], Any], *, writes: bool) -> Any:
         """Call `ask` with a connection of the pool. While Redis fails, only one call at a time is
         let through."""
-        if not self._slots.acquire(timeout=CHECKOUT_TIMEOUT):
+        if not self._slots.acquire(timeout=deadline.left(CHECKOUT_TIMEOUT)):
             raise RedisUnavailable
         try:
+            if deadline.over():
+                raise RedisUnavailable
             asked = time.monotonic()
             if not self.state.may_ask(asked, writes=writes):
                 raise RedisUnavailable

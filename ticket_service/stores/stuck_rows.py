@@ -11,6 +11,8 @@ from cachetools import LRUCache
 from gevent.event import Event
 from psycopg2 import errors
 
+from ticket_service.stores import deadline as request_deadline
+
 Rows = tuple[str, ...]
 """The ids of rows that a transaction may have to wait for."""
 
@@ -51,7 +53,7 @@ class StuckRows:
     def wait(self, rows: Rows) -> bool:
         """Wait until these rows may be tried. Returns False after WAIT_TIMEOUT, or at once if too
         many wait already."""
-        deadline = time.monotonic() + WAIT_TIMEOUT
+        deadline = time.monotonic() + request_deadline.left(WAIT_TIMEOUT)
         while self.refuses(rows):
             left = deadline - time.monotonic()
             if left <= 0 or self._waiting >= MAX_WAITING:
