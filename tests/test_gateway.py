@@ -175,5 +175,5 @@ def test_the_admin_port_has_nothing_of_it(servers: Servers, folder: Path, event:
 def test_the_description_has_each_call_once(shop: Service):
     paths = shop.get("/openapi.json").json()["paths"]
     assert "/api/v1/events" in paths
-    assert all(path.startswith(("/api/v1/", "/health")) for path in paths)
+    assert all(path.startswith(("/api/v1/", "/health", "/internal/")) for path in paths)
     assert not [path for path in paths if path.endswith("/")]

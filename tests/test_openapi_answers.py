@@ -37,15 +37,17 @@ def test_internal_answers_are_as_described(
             cursor.execute(
                 "UPDATE seats SET status = 'reserved' WHERE id = %s", (event.seat_ids[5],)
             )
-        (post, path), (get, audit) = INTERNAL_CALLS
+        (post, path), (get, audit), (_, reschedule) = INTERNAL_CALLS
         found = service.get("/internal/audit", headers=internal.SERVICE)
         assert len(found.json()["faults"]) == 1
+        rescheduled = service.request("POST", reschedule, headers=internal.SERVICE)
         for answer, method, template, status in (
             (internal.tell_payment(service, paid), post, path, "200"),
             (internal.tell_payment(service, paid), post, path, "default"),
             (internal.tell_payment(service, over, "failed"), post, path, "200"),
             (internal.tell_payment(service, paid, "failed"), post, path, "200"),
             (found, get, audit, "200"),
+            (rescheduled, post, reschedule, "200"),
         ):
             assert status in (str(answer.status), "default")
             schema = body_schema(spec, spec["paths"][template][method], status)

@@ -33,6 +33,7 @@ def create_app(settings: Settings) -> Flask:
     api = init_openapi(app, settings)
     for resource in (events, ticket_types, seats, reservations, queue, internal, health):
         api.register_blueprint(resource.blueprint)
+    api.register_blueprint(internal.administration)
     app.add_url_rule("/metrics", view_func=metrics)
     http = app.wsgi_app
     instance = app.extensions["ticket_service"] = Instance(app, settings)

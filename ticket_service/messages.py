@@ -119,6 +119,10 @@ SENTENCES: dict[str, tuple[str, str]] = {
     # Good news.
     "SEATS_HELD": ("좌석을 선점했습니다.", "Your seats are held."),
     "TICKETS_HELD": ("티켓을 예매했습니다.", "Your tickets are held."),
+    "EVENTS_LOOKED_AT": (
+        "모든 공연의 판매 일정을 다시 확인합니다.",
+        "The sales of all events are looked at again.",
+    ),
     "PAYMENT_NOTED": ("결제 결과를 반영했습니다.", "The payment was noted."),
     "QUEUE_LEFT": ("대기열에서 나왔습니다.", "You left the waiting room."),
     "QUEUE_CLEARED": ("대기열을 비웠습니다.", "The waiting room is empty now."),

@@ -36,6 +36,7 @@ from ticket_service.services.expiry import WORKERS, Expiry
 from ticket_service.services.health import Health
 from ticket_service.services.holds import HoldRules
 from ticket_service.services.payments import Payments
+from ticket_service.services.rescheduling import Rescheduling
 from ticket_service.services.reservations import Reservations
 from ticket_service.services.seat_holds import SeatHolds
 from ticket_service.services.seat_map import SeatMaps
@@ -100,6 +101,7 @@ class Services:
     reservations: Reservations
     waiting_room: WaitingRoom
     payments: Payments
+    rescheduling: Rescheduling
     audit: Audit
     health: Health
 
@@ -173,6 +175,7 @@ class _Rules:
         rules = HoldRules.of(settings)
         sales, reads, versions = stores.sales, stores.reads, stores.versions
         documents = Documents(versions)
+        forgetting = [documents.forget, stores.event_infos.forget]
         after_sale = AfterWrite(versions, announcer, end_stays)
         self.services = Services(
             catalogue=Catalogue(reads, documents),
@@ -182,6 +185,7 @@ class _Rules:
             reservations=Reservations(sales, reads, after_sale),
             waiting_room=waiting_room,
             payments=Payments(sales, after_sale),
+            rescheduling=Rescheduling(announcer, [*forgetting, self.event_status.look_again]),
             audit=Audit(stores.audit),
             health=Health(stores.probe, stores.redis),
         )
@@ -253,6 +257,7 @@ def _connect_callbacks(
     bus.on("seats", realtime.seats.on_seats)
     bus.on("version", realtime.seats.on_version)
     bus.on("stock", realtime.stock.on_stock)
+    bus.on("events", rules.services.rescheduling.on_events)
     # After the subscription was interrupted, and messages may have been lost.
     bus.on_reconnect = [realtime.seats.refresh_all, rules.admissions.on_reconnect]
     # The last seat of an event may have been sold, or one may have come back.

@@ -26,6 +26,7 @@ TYPES: dict[str, Any] = {
 INTERNAL_CALLS = [
     ("post", "/api/v1/internal/reservations/{reservation_id}/payment"),
     ("get", "/api/v1/internal/audit"),
+    ("post", "/internal/reschedule-event-status"),
 ]
 
 

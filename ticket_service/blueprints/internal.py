@@ -1,4 +1,4 @@
-"""For other services and for operators: payments and the audit."""
+"""For other services and for operators: payments, changed events and the audit."""
 
 from __future__ import annotations
 
@@ -7,14 +7,26 @@ from typing import Any
 from flask import Response
 
 from ticket_service.blueprints import services
-from ticket_service.blueprints.schemas.internal import AuditAnswer, PaymentAnswer, PaymentNotice
-from ticket_service.http.auth import service_only
+from ticket_service.blueprints.schemas.internal import (
+    AuditAnswer,
+    Done,
+    PaymentAnswer,
+    PaymentNotice,
+)
+from ticket_service.http.auth import service_only, service_or_forbidden
 from ticket_service.http.openapi import SERVICE
 from ticket_service.http.parsing import Blueprint
-from ticket_service.http.responses import answer, done
+from ticket_service.http.responses import answer, done, succeeded
 from ticket_service.services.payments import Payment
 
 blueprint = Blueprint("internal", __name__, url_prefix="/api/v1/internal", description=__doc__)
+
+administration = Blueprint(
+    "administration",
+    __name__,
+    url_prefix="/internal",
+    description="For the administration service, at the address that it knows.",
+)
 
 
 @blueprint.route("/reservations/<id:reservation_id>/payment", methods=["POST"])
@@ -39,3 +51,16 @@ def record_payment(body: dict[str, Any], reservation_id: str) -> Response:
 def get_audit() -> Response:
     """Check that the books of all events balance"""
     return answer({"faults": services().audit.faults()})
+
+
+@administration.route("/reschedule-event-status", methods=["POST"])
+@service_or_forbidden
+@administration.doc(security=SERVICE)
+@administration.response(200, Done)
+def reschedule_event_status() -> Response:
+    """Tell that events were made or changed, so that all are looked at again
+
+    Also without a token 403. A body is not looked at.
+    """
+    services().rescheduling.reschedule()
+    return succeeded("EVENTS_LOOKED_AT")

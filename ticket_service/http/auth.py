@@ -18,7 +18,7 @@ from flask_jwt_extended import JWTManager, get_jwt, verify_jwt_in_request
 from flask_jwt_extended.exceptions import JWTExtendedException, NoAuthorizationError
 
 from ticket_service.config import Settings
-from ticket_service.errors import AuthenticationRequired, Forbidden, InvalidToken
+from ticket_service.errors import AuthenticationRequired, Forbidden, InvalidToken, ServiceError
 from ticket_service.http.access import Access, declare
 from ticket_service.http.responses import USER_ID
 from ticket_service.http.tokens import Caller, TokenVerifier, caller_of, check_end
@@ -79,13 +79,23 @@ def service_only(view: Callable[..., Any]) -> Callable[..., Any]:
 
     Raises AuthenticationRequired without a token, and Forbidden if it is wrong or none is set.
     """
+    return _with_service_token(view, AuthenticationRequired)
 
+
+def service_or_forbidden(view: Callable[..., Any]) -> Callable[..., Any]:
+    """As `service_only`, but Forbidden also without a token."""
+    return _with_service_token(view, Forbidden)
+
+
+def _with_service_token(
+    view: Callable[..., Any], missing: type[ServiceError]
+) -> Callable[..., Any]:
     @wraps(view)
     def guarded(*args: Any, **kwargs: Any) -> Any:
         token: bytes = current_app.extensions["ticket_service.service_token"]
         given = request.headers.get("X-Internal-Token")
         if given is None:
-            raise AuthenticationRequired
+            raise missing
         if not token or not hmac.compare_digest(given.encode(), token):
             raise Forbidden
         return view(*args, **kwargs)

@@ -197,6 +197,11 @@ def say(message: str) -> Response:
     return answer({"message": _sentence(message)})
 
 
+def succeeded(message: str) -> Response:
+    """That something was done, as the administration service reads it."""
+    return answer({"success": True, "message": _sentence(message)})
+
+
 def done(message: str, reservation: dict[str, Any], status: int = 200) -> Response:
     """Respond with a sentence that says what was done, and with the reservation."""
     payload = {"message": _sentence(message), "reservation": reservation}

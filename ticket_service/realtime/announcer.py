@@ -51,6 +51,10 @@ class Announcer:
         if stock:
             self.stock_changed(event_id)
 
+    def events_changed(self) -> None:
+        """Tell all instances that another program made or changed events."""
+        self._bus.publish("events")
+
     def event_status(self, event_id: str, status: str) -> None:
         """Emit the new status of an event to its room."""
         self._emit(events.event_status(event_id, status))

@@ -75,15 +75,24 @@ class EventStatus:
         self._failed: TTLCache[str, None] = TTLCache(10_000, FAILED_SECONDS)
         self._sweep_at = 0.0
         self._next_at = 0.0
+        self._look_again = False
 
     def touch(self, event_id: str) -> None:
         """Look at this event in the next round, since its seats or its stock changed."""
         self._touched.add(event_id)
 
+    def look_again(self) -> None:
+        """Look at all events in the next round, also at those that could not be moved."""
+        self._look_again = True
+
     def move(self) -> int:
         """Change the status of events at the times of their sale, and when they sell out or are
         available again. Returns how many changed. Raises ServiceUnavailable."""
         now = time.monotonic()
+        if self._look_again:
+            self._look_again = False
+            self._sweep_at = 0.0
+            self._failed.clear()
         sweep = now >= self._sweep_at
         touched, self._touched = self._touched, set()
         moved = 0

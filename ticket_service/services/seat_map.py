@@ -67,9 +67,13 @@ class SeatMaps:
             ("seat-map", event_id), lambda: self._load(event_id), event_id=event_id
         )
 
+    def _is_recent(self, seat_map: _SeatMap) -> bool:
+        recent = time.monotonic() - seat_map.read_at < LAYOUT_MAX_AGE
+        return recent and seat_map.read_at > self._documents.forgotten_at
+
     def _load(self, event_id: str) -> bytes:
         seat_map = self._maps.get(event_id)
-        if seat_map is not None and time.monotonic() - seat_map.read_at < LAYOUT_MAX_AGE:
+        if seat_map is not None and self._is_recent(seat_map):
             taken = read_taken_seats(self._postgres, event_id)
             if seat_map.update(taken.total, taken.letters):
                 return seat_map.body()

@@ -78,6 +78,12 @@ class Documents:
         metrics.KEPT_BYTES.labels("events").set_function(lambda: self._events.size)
         metrics.KEPT_BYTES.labels("lists").set_function(lambda: self._lists.size)
         self._coalescer: Coalescer[Document] = Coalescer()
+        self.forgotten_at = 0.0
+        """When `forget` was called last (`time.monotonic()`)."""
+
+    def forget(self) -> None:
+        """Send nothing any more that was read before now."""
+        self.forgotten_at = time.monotonic()
 
     def read(
         self, key: Hashable, load: Callable[[], bytes], *, event_id: str | None = None
@@ -100,6 +106,7 @@ class Documents:
             and version is not None
             and version == kept.version
             and now - kept.read_at < MAX_AGE
+            and kept.read_at > self.forgotten_at
         ):
             return kept.document
         body = load()

@@ -36,6 +36,11 @@ class EventInfos:
         self._postgres = postgres
         self._kept: LRUCache[str, tuple[EventInfo, float]] = LRUCache(MAX_EVENTS)
         self._coalescer: Coalescer[EventInfo] = Coalescer()
+        self._forgotten_at = 0.0
+
+    def forget(self) -> None:
+        """Read each event again before long: the next answer still has its old title."""
+        self._forgotten_at = time.monotonic()
 
     def read(self, event_id: str) -> EventInfo:
         """Return the event. If the entry is older than MAX_AGE, also refresh it in the background.
@@ -46,7 +51,7 @@ class EventInfos:
         if kept is None:
             return self._load(event_id)
         info, read_at = kept
-        if time.monotonic() - read_at > MAX_AGE:
+        if time.monotonic() - read_at > MAX_AGE or read_at < self._forgotten_at:
             self._kept[event_id] = info, time.monotonic()  # one reader is enough
             gevent.spawn(self._load_again, event_id)
         return info

@@ -34,6 +34,11 @@ class PaymentAnswer(Schema):
     reservation = fields.Nested(PaidReservation)
 
 
+class Done(Schema):
+    success = fields.Boolean(metadata={"example": True})
+    message = fields.String()
+
+
 class Fault(Schema):
     rule = fields.String()
     row = fields.List(fields.Raw())
