@@ -13,6 +13,7 @@ from tests.support.service import Response, Service, run_service
 from tests.support.tokens import UUID
 
 MakeEvent = Callable[..., Event]
+StartService = Callable[..., Service]
 
 
 # CORS
@@ -113,6 +114,18 @@ def test_an_unknown_origin_may_read_nothing(shop: Service, origin: str):
 def test_the_default_front_end_is_the_one_on_this_machine(service: Service):
     answer = service.get("/events", headers={"Origin": "http://localhost:3000"})
     assert cors_headers(answer)["allow-origin"] == {"http://localhost:3000"}
+
+
+def test_the_origin_that_the_deployments_of_today_name_may_read_and_connect(
+    start_service: StartService,
+):
+    service = start_service(SOCKET_IO_CORS_ORIGIN=SHOP)
+    for origin, cors, status in ((SHOP, SHOP, 200), ("http://localhost:3000", None, 400)):
+        headers = {"Origin": origin}
+        answer = service.get("/events", headers=headers)
+        assert answer.headers.get("Access-Control-Allow-Origin") == cors
+        opened = service.request("GET", "/socket.io/?EIO=4&transport=polling", headers=headers)
+        assert opened.status == status
 
 
 # Headers for browsers

@@ -110,7 +110,9 @@ def _whole(env: Env, name: str, default: int, least: int, most: int) -> int:
 
 
 def _frontend_urls(env: Env) -> tuple[str, ...]:
-    given = (url.strip().rstrip("/") for url in env.list("FRONTEND_URL", ["http://localhost:3000"]))
+    """FRONTEND_URL; where that is not set SOCKET_IO_CORS_ORIGIN, as today's deployments have it."""
+    named = env.list("SOCKET_IO_CORS_ORIGIN", []) or ["http://localhost:3000"]
+    given = (url.strip().rstrip("/") for url in env.list("FRONTEND_URL", named))
     urls = tuple(url for url in given if url)
     if not urls:  # the Socket.IO server would allow any origin
         raise ConfigError("FRONTEND_URL is empty: name the origins that browsers may call from")

@@ -101,6 +101,17 @@ def test_empty_urls_and_an_empty_redis_password_are_as_good_as_none():
 )
 def test_several_front_ends(text: str):
     assert settings(FRONTEND_URL=text).frontend_urls == ("https://a.example", "http://b:3000")
+    assert settings(SOCKET_IO_CORS_ORIGIN=text).frontend_urls == (
+        "https://a.example",
+        "http://b:3000",
+    )
+
+
+def test_the_front_end_may_be_named_as_the_deployments_of_today_do():
+    today = {"SOCKET_IO_CORS_ORIGIN": "https://today.example"}
+    both = settings(FRONTEND_URL="https://a.example", **today)
+    assert both.frontend_urls == ("https://a.example",)
+    assert settings(SOCKET_IO_CORS_ORIGIN="").frontend_urls == ("http://localhost:3000",)
 
 
 @pytest.mark.parametrize(
