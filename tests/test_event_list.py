@@ -8,7 +8,7 @@ import pytest
 from psycopg2.extensions import connection as Connection
 
 from tests.support.events import get, listed, word
-from tests.support.factories import Event, insert, ticket
+from tests.support.factories import Event, insert, section, ticket
 from tests.support.service import Service
 from tests.support.wire import check_soon
 
@@ -217,3 +217,20 @@ def test_a_twin_is_taken_literally_too(
     event = make_event(title=english)
     make_event(title=english.replace("%_\\", "abc"))
     assert listed(service, q=korean) == [event.id]
+
+
+def test_prices_are_those_of_the_seats_where_there_are_no_ticket_types(
+    service: Service, make_event: MakeEvent
+):
+    halls = [section("VIP", price=90_000), section("A", price=40_000, start_row=2)]
+    events = [
+        (make_event(title=(title := f"hall {uuid4()}"), sections=halls), (40_000, 90_000)),
+        (make_event(title=title, sections=halls, tickets=[ticket(price=30_000)]), (30_000, 30_000)),
+        (make_event(title=title), (None, None)),
+    ]
+    listed = service.get(f"/events?q={title.split()[1]}").json()["events"]
+    seen = {event["id"]: (event["min_price"], event["max_price"]) for event in listed}
+    assert seen == {event.id: prices for event, prices in events}
+    for event, prices in events:
+        detail = service.get(f"/events/{event.id}").json()["event"]
+        assert (detail["min_price"], detail["max_price"]) == prices

@@ -19,14 +19,21 @@ _EVENT_COLUMNS = f"""
     {iso("e.sale_start_date")} AS sale_start_date,
     {iso("e.sale_end_date")} AS sale_end_date,
     e.poster_image_url, e.status, e.artist_name,
-    prices.ticket_type_count, prices.min_price, prices.max_price
+    types.ticket_type_count,
+    coalesce(types.min_price, of_seats.min_price) AS min_price,
+    coalesce(types.max_price, of_seats.max_price) AS max_price
 """
 
+# The seats are read only where there are no ticket types.
 _PRICES = """
     CROSS JOIN LATERAL (
         SELECT count(*) AS ticket_type_count, min(price) AS min_price, max(price) AS max_price
         FROM ticket_types WHERE event_id = e.id
-    ) prices
+    ) types
+    CROSS JOIN LATERAL (
+        SELECT min(price) AS min_price, max(price) AS max_price
+        FROM seats WHERE event_id = e.id AND types.ticket_type_count = 0
+    ) of_seats
 """
 
 # A word's twin is its translation in keyword_mappings. Up to three words of the query are replaced
