@@ -30,7 +30,7 @@ try:
 except private_parts.LibraryChanged as error:
     sys.exit(f"A library is not usable. {error}")
 
-bind = [f"0.0.0.0:{port}" for port in (settings.port, settings.admin_port) if port]
+bind = [f"{settings.host}:{port}" for port in (settings.port, settings.admin_port) if port]
 control_socket_disable = True
 worker_class = "ticket_service.server.worker.Worker"
 workers = 1

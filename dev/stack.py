@@ -44,6 +44,7 @@ def run(folder: Path) -> None:
         raise CannotRun("this is for development only; ENVIRONMENT says otherwise.")
     os.environ["JWT_SECRET"] = jwt_secret()
     os.environ.setdefault("DRAIN_SECONDS", "0")  # there is no load balancer here
+    os.environ.setdefault("HOST", "127.0.0.1")  # the secret may be no secret
     port = _port()
     with _alone(folder):
         end_leftover(folder / "service.pid")

@@ -116,6 +116,12 @@ def test_demo_events_show_every_status_and_have_their_seats(demo: Connection):
     assert rows(demo, f"{biggest} WHERE status = 'on_sale'") == [(4900,)]
 
 
+def test_no_demo_event_has_both_seats_and_ticket_types(demo: Connection):
+    """The page of an event with ticket types shows no seats."""
+    both = "SELECT e.title FROM events AS e JOIN ticket_types AS t ON t.event_id = e.id"
+    assert rows(demo, f"{both} WHERE e.seat_layout_id IS NOT NULL") == []
+
+
 def test_demo_events_have_the_status_that_their_dates_give(demo: Connection):
     wrong = """
         SELECT title FROM events, (SELECT now() AT TIME ZONE 'UTC' AS at) AS clock
@@ -232,6 +238,15 @@ def test_run_from_start_to_end(start_run: Callable[..., Run]):
     assert status == 0
     assert "Traceback" not in printed
     assert all_end(children)
+
+
+def test_run_listens_on_this_machine_only(start_run: Callable[..., Run]):
+    """Its secret may be no secret."""
+    port = free_port()
+    run = start_run(port)
+    run.wait_for_banner()
+    heard = [one for child in run.children() for one in child.net_connections("tcp")]
+    assert {one.laddr.ip for one in heard if one.laddr.port == port} == {"127.0.0.1"}
 
 
 def test_run_takes_over_what_a_killed_run_left(start_run: Callable[..., Run]):

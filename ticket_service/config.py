@@ -32,6 +32,7 @@ class Settings:
     """The settings of an instance. `.env.example` documents them."""
 
     production: bool
+    host: str
     port: int
     admin_port: int | None
     database_url: str
@@ -73,6 +74,7 @@ def _read(env: Env) -> Settings:
     algorithm = env.str("JWT_ALGORITHM", "HS256", validate=OneOf(["HS256", "RS256"]))
     return Settings(
         production=production == "production",
+        host=env.str("HOST", "0.0.0.0"),  # noqa: S104 # in a container
         port=(port := env.int("PORT", DEFAULT_PORT, validate=PORTS)),
         admin_port=_admin_port(env, port),
         database_url=env.str("DATABASE_URL", "", validate=Regexp(r"^(postgres(ql)?://|\Z)"))
