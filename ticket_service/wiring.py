@@ -25,14 +25,14 @@ from ticket_service.realtime.rooms import MAX_ROOMS, Rooms
 from ticket_service.realtime.seat_feed import SeatFeed
 from ticket_service.realtime.socket_limit import MAX_SOCKETS, SocketLimit
 from ticket_service.realtime.stock_feed import StockFeed
-from ticket_service.server.loops import Loop
-from ticket_service.services.admissions import Admissions
+from ticket_service.server.loops import RESTART_INTERVAL, Loop
+from ticket_service.services.admissions import ADMISSION_INTERVAL, Admissions
 from ticket_service.services.after_write import AfterWrite
 from ticket_service.services.audit import AUDIT_TIMEOUT_MS, Audit
 from ticket_service.services.catalogue import Catalogue
 from ticket_service.services.event_seats import EventSeats
 from ticket_service.services.event_status import EventStatus
-from ticket_service.services.expiry import WORKERS, Expiry
+from ticket_service.services.expiry import EXPIRY_INTERVAL, WORKERS, Expiry
 from ticket_service.services.health import Health
 from ticket_service.services.holds import HoldRules
 from ticket_service.services.payments import Payments
@@ -73,18 +73,9 @@ FEED_CONNECTIONS = MAX_CONCURRENT_READS + 1
 LOOP_CONNECTIONS = 2 + WORKERS
 """For the loops that write: the expiry with its deferred events, and the event status."""
 
-ADMISSION_INTERVAL = 0.25
-"""Seconds between two rounds of admissions. A free place is to be taken within a second."""
-
-EXPIRY_INTERVAL = 0.25
-"""Seconds between two looks for holds and sales that end. They are to be over within a second."""
-
 POLL_INTERVAL = 1.0
 """Seconds between two readings of what other programs changed, and between the housekeeping runs
 of the sockets."""
-
-RESTART_INTERVAL = 1.0
-"""Seconds before a loop that should never end is started again."""
 
 RENEWALS_PER_TTL = 4
 """How often a loop that must renew something runs within the time that it lasts."""

@@ -13,6 +13,9 @@ import gevent
 from ticket_service import metrics
 from ticket_service.errors import ServiceUnavailable
 
+RESTART_INTERVAL = 1.0
+"""Seconds before a loop that should never end is started again."""
+
 MAX_PAUSE = 5.0
 """The longest pause, in seconds, after failed runs, unless the interval is longer."""
 

@@ -19,6 +19,9 @@ from ticket_service.stores.each_event import for_each_event
 from ticket_service.stores.redis import RedisUnavailable
 from ticket_service.stores.waiting_lines import WaitingLines
 
+ADMISSION_INTERVAL = 0.25
+"""Seconds between two rounds of admissions. A free place is to be taken within a second."""
+
 MAX_BATCH = 1_000
 """People whose places are kept in one call to Redis."""
 

@@ -36,6 +36,9 @@ EXPIRE = SqlScript.from_file("expire")
 
 EXPIRE_AFTER_WAIT = SqlScript.from_file("wait_for_ticket_type", "expire")
 
+EXPIRY_INTERVAL = 0.25
+"""Seconds between two looks for holds and sales that end. They are to be over within a second."""
+
 FAILED_SECONDS = 60
 """Seconds after which a hold that failed to end, for another reason than a lock, is retried."""
 
