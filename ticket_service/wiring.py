@@ -35,6 +35,7 @@ from ticket_service.services.event_status import EventStatus
 from ticket_service.services.expiry import EXPIRY_INTERVAL, WORKERS, Expiry
 from ticket_service.services.health import Health
 from ticket_service.services.holds import HoldRules
+from ticket_service.services.paid_stays import LOOK_INTERVAL, PaidStays
 from ticket_service.services.payments import Payments
 from ticket_service.services.rescheduling import Rescheduling
 from ticket_service.services.reservations import Reservations
@@ -55,6 +56,7 @@ from ticket_service.stores.database import Database
 from ticket_service.stores.documents import Documents
 from ticket_service.stores.event_info import EventInfos
 from ticket_service.stores.guards import Guards
+from ticket_service.stores.keys import payment_reading
 from ticket_service.stores.locks import SeatLocks
 from ticket_service.stores.person_sockets import PersonSockets
 from ticket_service.stores.postgres import Postgres
@@ -70,8 +72,8 @@ READ_CONNECTIONS = 4
 FEED_CONNECTIONS = MAX_CONCURRENT_READS + 1
 """For the feeds: the loop's readings, and one for sockets that join meanwhile."""
 
-LOOP_CONNECTIONS = 2 + WORKERS
-"""For the loops that write: the expiry with its deferred events, and the event status."""
+LOOP_CONNECTIONS = 3 + WORKERS
+"""For the loops: the expiry with its deferred events, the event status, and the paid stays."""
 
 POLL_INTERVAL = 1.0
 """Seconds between two readings of what other programs changed, and between the housekeeping runs
@@ -154,6 +156,9 @@ class _Rules:
         after_loop = AfterWrite(loops_versions, announcer, end_stays)
         self.expiry = Expiry(stores.loops, after_loop)
         self.event_status = EventStatus(stores.loops, loops_versions, announcer)
+        claim = payment_reading(f"{settings.database_url} {settings.db_schema}")
+        end_stays_begun = self.admissions.end_stays_begun
+        self.paid_stays = PaidStays(stores.loops, stores.loops_redis, claim, end_stays_begun)
         self.event_seats = EventSeats(stores.feeds, max_chosen=settings.max_seats_per_reservation)
         waiting_room = WaitingRoom(
             stores.event_infos,
@@ -283,6 +288,7 @@ def _loops(
         Loop("places", admissions.keep_places, shortest_stay / RENEWALS_PER_TTL),
         Loop("expiry", rules.expiry.end_holds, EXPIRY_INTERVAL),
         Loop("event-status", rules.event_status.move, EXPIRY_INTERVAL),
+        Loop("paid-stays", rules.paid_stays.end, LOOK_INTERVAL),
         Loop("feeds", realtime.feeds.poll, POLL_INTERVAL),
         Loop("presence", realtime.presence.report, settings.update_seconds),
         Loop("connections", realtime.socket_limit.report, POLL_INTERVAL),

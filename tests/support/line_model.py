@@ -126,7 +126,7 @@ class Line(RuleBasedStateMachine):
         self.sweep()
         for user in users & self.inside.keys():
             self.gone(user)
-        self.lines.end(self.event_id, sorted(users))
+        self.lines.end(self.event_id, dict.fromkeys(sorted(users), 0))
 
     # What time does
 

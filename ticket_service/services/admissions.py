@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from itertools import islice
 
 from ticket_service.realtime import events
@@ -84,9 +84,17 @@ class Admissions:
     def end_stays(self, event_id: str, user_ids: Collection[str]) -> None:
         """End the stays of people who paid or whose holds expired; skip it without Redis."""
         try:
-            self._lines.end(event_id, user_ids)
+            self.end_stays_begun(event_id, dict.fromkeys(user_ids, 0))
         except RedisUnavailable:
             log.warning("stays not ended", extra={"event_id": event_id})
+
+    def end_stays_begun(self, event_id: str, begun: Mapping[str, int]) -> int:
+        """End the stays of these people that began at least so many ms ago, and return how many
+        ended. Raises RedisUnavailable."""
+        left, ended = iter(begun.items()), 0
+        while some := dict(islice(left, MAX_BATCH)):
+            ended += self._lines.end(event_id, some)
+        return ended
 
     def _admit_batch(self, event_id: str) -> bool:
         """Admit one batch. Returns whether there is more to do at once."""

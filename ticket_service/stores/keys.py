@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zlib
+
 
 def version(event_id: str) -> str:
     """A random value that changes with every write of this service to the event's inventory."""
@@ -42,6 +44,11 @@ def presence(event_id: str) -> list[str]:
 def seat_reading(event_id: str) -> str:
     """Claims the reading of an event's seats: it exists while one instance has the claim."""
     return f"ticket:{{{event_id}}}:seat-reading"
+
+
+def payment_reading(database: str) -> str:
+    """Claims the reading of a database's payments: it exists while one instance has the claim."""
+    return f"ticket:payment-reading:{zlib.crc32(database.encode()):08x}"
 
 
 def session(user_id: str) -> list[str]:

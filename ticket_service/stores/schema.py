@@ -48,7 +48,7 @@ COLUMNS = {
     "seat_layouts": "id name description total_seats layout_config",
     "seats": "id event_id section row_number seat_number seat_label price status",
     "reservations": "id user_id event_id reservation_number total_amount status payment_method"
-    " payment_status expires_at created_at",
+    " payment_status expires_at created_at updated_at",
     "reservation_items": "id reservation_id ticket_type_id seat_id quantity unit_price subtotal",
     "keyword_mappings": "korean english",
     "ticket_service_payments": "payment_id status reservation_id payment_method amount verdict",

@@ -7,7 +7,7 @@ lua/waiting_room.lua documents the keys and their invariants.
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -151,9 +151,15 @@ class WaitingLines:
         """Give up the user's place."""
         self._run(self._leave, event_id, user_id)
 
-    def end(self, event_id: str, user_ids: Collection[str]) -> None:
-        """End the stays of many users, a thousand at most. Users in line are not affected."""
-        self._run(self._end, event_id, *user_ids)
+    def end(self, event_id: str, begun: Mapping[str, int]) -> int:
+        """End the stays of many users, a thousand at most, and return how many ended. Users in
+        line are not affected.
+
+        `begun`: by user, how many ms ago the stay must have begun; a later one goes on.
+        """
+        pairs = (part for pair in begun.items() for part in pair)
+        ended: int = self._run(self._end, event_id, *pairs)
+        return ended
 
     def admit(self, event_id: str) -> AdmissionRound:
         """Admit the next users in line, a batch at most, and publish their ids on the channel
