@@ -191,11 +191,11 @@ def test_cancel(psql, make_event: MakeEvent, database: Connection):
             "seat_ids": f"{{{event.seat_ids[0]}}}",
             "has_tickets": "f",
             "refund_due": "f",
+            "leaving": "t",
         }
     ]
     assert status_of(database, "seats", event.seat_ids[0]) == "available"
-    [again] = psql("cancel", buyer_id=buyer, reservation_id=held)
-    assert again["verdict"] == "ALREADY_CANCELLED"
+    assert psql("cancel", buyer_id=buyer, reservation_id=held)[0]["verdict"] == "ALREADY_CANCELLED"
 
 
 def due(**only: object) -> dict[str, object]:

@@ -70,6 +70,13 @@ match os.environ["UNGUARDED"]:
     case "threshold":
         OPEN_DOOR, enter = open_door(), WaitingLines.enter
         WaitingLines.enter = enter_in_two_calls  # type: ignore[method-assign, assignment]
+    case "buyer who cancels":
+        statements = read_statements("cancel")
+        assert statements["lock_reservation"].count("pg_advisory_xact_lock(") == 1
+        statements["lock_reservation"] = statements["lock_reservation"].replace(
+            "pg_advisory_xact_lock(", "abs("
+        )
+        reservations.CANCEL = SqlScript(**statements)
     case "due holds":
         [statement] = read_statements("expire").values()
         assert statement.count("FOR UPDATE SKIP LOCKED") == 3

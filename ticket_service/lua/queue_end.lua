@@ -1,4 +1,5 @@
--- End the stays of people inside, who paid or whose holds expired. People in line are not affected.
+-- End the stays of people inside who paid, cancelled, or whose holds expired. People in line are not
+-- affected.
 --
 -- KEYS, ARGV[1..3]  see waiting_room.lua
 -- ARGV[4..]  pairs, BATCH at most: a user, and how long ago the stay must have begun, ms. A stay

@@ -82,7 +82,7 @@ class Admissions:
         for_each_event("places", self._rooms.ids(events.queue("")), keep)
 
     def end_stays(self, event_id: str, user_ids: Collection[str]) -> None:
-        """End the stays of people who paid or whose holds expired; skip it without Redis."""
+        """End the stays of people who paid, cancelled, or whose holds expired, if Redis answers."""
         try:
             self.end_stays_begun(event_id, dict.fromkeys(user_ids, 0))
         except RedisUnavailable:

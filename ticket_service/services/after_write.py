@@ -22,7 +22,8 @@ class Change(NamedTuple):
     stock: bool = False
     """Whether the stock of a ticket type changed."""
     leaving: Collection[str] = ()
-    """The people whose stay in the waiting room ends, since they paid or their holds expired."""
+    """The people whose stay in the waiting room ends, since they paid or cancelled, or their holds
+    expired."""
 
 
 @contextmanager

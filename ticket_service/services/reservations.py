@@ -112,6 +112,7 @@ class _Cancellation(NamedTuple):
     seat_ids: list[str]
     has_tickets: bool
     refund_due: bool
+    leaving: bool
 
 
 class Reservations:
@@ -148,7 +149,9 @@ class Reservations:
             done = self._cancel(buyer_id, reservation_id, event_id)
         if done.refund_due:
             metrics.REFUNDS_DUE.inc()
-        self._after_write.tell(event_id, Change(done.seat_ids, "available", done.has_tickets))
+        leaving = [buyer_id] if done.leaving else []
+        change = Change(done.seat_ids, "available", done.has_tickets, leaving)
+        self._after_write.tell(event_id, change)
         return done.refund_due
 
     def _cancel(self, buyer_id: str, reservation_id: str, event_id: str | None) -> _Cancellation:

@@ -5,10 +5,12 @@
 --   reservation_id  uuid
 --
 -- Locks, in this order
---   1. the reservation. A payment locks it too before it changes anything, so it happens either
+--   1. the buyer (advisory), so that the later of two cancellations sees the earlier one, and that
+--      nothing is left
+--   2. the reservation. A payment locks it too before it changes anything, so it happens either
 --      wholly before the cancellation or wholly after it.
---   2. its seats, by id
---   3. its ticket types, by id
+--   3. its seats, by id
+--   4. its ticket types, by id
 --
 -- Verdicts, the first that applies
 --   ALREADY_CANCELLED    it was cancelled before
@@ -24,10 +26,17 @@
 --                        ticket_service_payments with status 'cancelled' and verdict 'REFUND_DUE'.
 --                        Its payment_id is that of the payment if it was reported to us. Otherwise
 --                        it is 'reservation:' and the id of the reservation, until a report comes.
+--   leaving      bool    whether the buyer has no other live hold of the event
 
 -- name: lock_reservation
-SELECT id FROM reservations
-WHERE id = :'reservation_id'::uuid AND user_id = :'buyer_id'::uuid FOR UPDATE;
+-- Rows are locked after everything else of a statement, so after the buyer.
+WITH buyer AS MATERIALIZED (
+    SELECT pg_advisory_xact_lock(
+        hashtextextended('ticket-service:buyer:' || :'buyer_id'::uuid::text, 0)
+    )
+)
+SELECT r.id FROM buyer, reservations r
+WHERE r.id = :'reservation_id'::uuid AND r.user_id = :'buyer_id'::uuid FOR UPDATE OF r;
 
 -- name: lock_its_seats
 SELECT s.id
@@ -107,5 +116,11 @@ SELECT code AS verdict,
        EXISTS (SELECT FROM reservation_items i
                WHERE i.reservation_id = verdict.id AND i.ticket_type_id IS NOT NULL)
            AS has_tickets,
-       EXISTS (SELECT FROM refund) AS refund_due
+       EXISTS (SELECT FROM refund) AS refund_due,
+       NOT EXISTS (
+           SELECT FROM reservations r
+           WHERE r.user_id = :'buyer_id'::uuid AND r.event_id = verdict.event_id
+             AND r.id <> verdict.id AND r.status = 'pending'
+             AND r.expires_at > clock_timestamp() AT TIME ZONE 'UTC'
+       ) AS leaving
 FROM verdict;
