@@ -7,7 +7,7 @@ import psycopg2
 
 from tests.support.books import check_books
 from tests.support.buyers import token_for
-from tests.support.factories import section, ticket
+from tests.support.factories import one, section, ticket
 from tests.support.others import end, pay
 from tests.support.reservations import cancel, floor_and_balcony, left, reserve
 from tests.support.wire import check_soon
@@ -69,7 +69,10 @@ def test_looking_at_a_seat_reservation(service, make_event):
         "quantity": 1,
     }
     items = service.get(f"/reservations/{made['id']}", token=token).json()["reservation"]["items"]
-    assert [item["seatLabel"] for item in items] == ["VIP-1-1", "VIP-1-2"]
+    [mine] = service.get("/reservations/my", token=token).json()["reservations"]
+    for name in ("seatLabel", "ticketTypeName"):
+        for lines in (items, mine["items"]):
+            assert [item[name] for item in lines] == ["VIP-1-1", "VIP-1-2"]
 
 
 def test_my_reservations_newest_first_and_only_mine(service, event):
@@ -166,19 +169,41 @@ def test_cancelling_a_paid_reservation_leaves_the_refund_to_the_payment_service(
     check_books(database, event)
 
 
-def test_an_ended_hold_is_shown_as_expired_and_cannot_be_cancelled(service, event, database):
+def test_an_ended_hold_is_shown_as_cancelled_and_cannot_be_cancelled(service, event, database):
     token = token_for()
     made = reserve(service, event, (0, 1), token=token).json()["reservation"]["id"]
     end(database, made)
     reservation = service.get(f"/reservations/{made}", token=token).json()["reservation"]
-    assert (reservation["status"], reservation["isExpired"]) == ("expired", True)
-    [summary] = service.get("/reservations/my", token=token).json()["reservations"]
-    assert summary["status"] == "expired"
+    assert (reservation["status"], reservation["isExpired"]) == ("cancelled", True)
+    assert told(service, made, token) == {("cancelled", "failed")}
     answer = cancel(service, made, token)
     assert (answer.status, answer.json()["code"]) == (409, "RESERVATION_EXPIRED")
     check_soon(lambda: left(database, event), [100, 5])  # by the expiry
+    assert told(service, made, token) == {("cancelled", "failed")}
     assert cancel(service, made, token).status == 409
     assert left(database, event) == [100, 5]  # once
+
+
+def told(service, made, token):
+    """Status and payment status of the only reservation, in every answer that has them."""
+    [mine] = service.get("/reservations/my", token=token).json()["reservations"]
+    shown = [
+        service.get(f"{path}/{made}", token=token).json()["reservation"]
+        for path in ("/reservations", "/seats/reservation")
+    ]
+    return {(seen["status"], seen["payment_status"]) for seen in (mine, *shown)}
+
+
+def test_the_payment_of_a_hold_that_was_cancelled_is_shown_as_failed(service, event, database):
+    """Also in the answer to a repeat; the tables keep what they have."""
+    token, key = token_for(), "once"
+    made = reserve(service, event, (0, 1), token=token, key=key).json()["reservation"]["id"]
+    assert cancel(service, made, token).status == 200
+    assert told(service, made, token) == {("cancelled", "failed")}
+    repeat = reserve(service, event, (0, 1), token=token, key=key).json()["reservation"]
+    assert (repeat["status"], repeat["paymentStatus"]) == ("cancelled", "failed")
+    query = f"SELECT payment_status FROM reservations WHERE id = '{made}'"
+    assert one(database, query) == "pending"
 
 
 def test_an_ended_hold_does_not_count_against_the_limit(start_service, event, database):

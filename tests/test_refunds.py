@@ -83,7 +83,7 @@ def test_no_refund_is_due_for_what_was_never_paid(
 ):
     before = metric(service, "ticket_refunds_due_total")
     assert hold.cancel("en").json()["message"] == "Your reservation is cancelled."
-    assert hold.shown() == ("cancelled", "pending")
+    assert hold.shown() == ("cancelled", "failed")
     assert due(database, hold) == verdicts(database, hold.id) == []
     assert metric(service, "ticket_refunds_due_total") == before
 
@@ -171,10 +171,10 @@ def test_the_refund_of_a_late_payment(
     Reservation(service, event)
     check_refund(hold.tell("completed"), hold.id, f"one-{hold.id}", 100_000)
     assert due(database, hold) == ["one"]
-    check_told(hold.tell("refunded"), hold, "expired", "pending")
+    check_told(hold.tell("refunded"), hold, "cancelled", "failed")
     assert due(database, hold) == []
     # Told once more, it must not be given back once more.
-    check_told(hold.tell("completed"), hold, "expired", "pending")
+    check_told(hold.tell("completed"), hold, "cancelled", "failed")
     assert due(database, hold) == []
 
 

@@ -177,7 +177,7 @@ def test_after_its_end_a_hold_is_shown_as_it_is_while_it_is_locked(
     assert (again.status, held(again)) == (201, held(first))
     shown = again.json()["reservation"]
     states = {seat["status"] for seat in shown.get("seats", [])} | {shown.get("status")}
-    assert states <= {"available", "expired", None}
+    assert states <= {"available", "cancelled", None}
 
 
 def test_a_hold_that_is_just_being_ended(buyer: Buyer, event: Event, database: Connection):

@@ -42,9 +42,9 @@ def test_a_hold_that_runs_out_is_over_within_a_second(
         for instance in instances:
             before = time.time()
             seen = {shown(instance, held, token) for held in (seats, tickets)}
-            assert seen <= {("pending", False), ("expired", True)}
+            assert seen <= {("pending", False), ("cancelled", True)}
             if before >= end:
-                assert seen == {("expired", True)}
+                assert seen == {("cancelled", True)}
             free = taken(instance, event)  # and these answers are kept
             assert free == (2, 97, 97) or time.time() > end - 0.1
     assert time.time() < end + 1
@@ -53,7 +53,7 @@ def test_a_hold_that_runs_out_is_over_within_a_second(
     assert [inside(instance, event, token) for instance in instances] == [False] * 3
     for instance in instances:
         for held in (seats, tickets):
-            assert shown(instance, held, token) == ("expired", True)
+            assert shown(instance, held, token) == ("cancelled", True)
     with database.cursor() as cursor:
         cursor.execute(
             "SELECT status, payment_status, expires_at = created_at FROM reservations"
@@ -123,7 +123,7 @@ def test_browsers_hear_of_a_release_at_once(
     assert sorted(delays)[-3] < 0.4  # a busy machine may be late twice
 
 
-def test_between_its_end_and_its_release_a_hold_is_shown_as_expired(
+def test_between_its_end_and_its_release_a_hold_is_shown_as_cancelled(
     instances: list[Service], make_event: MakeEvent, database: Connection, database_url: str
 ):
     """Another program has its row, so that no instance can release it."""
@@ -135,9 +135,9 @@ def test_between_its_end_and_its_release_a_hold_is_shown_as_expired(
         time.sleep(end - time.time() + 0.8)
         assert states(database, event) == {"pending": 1}
         for instance in instances:
-            assert shown(instance, held, token) == ("expired", True)
+            assert shown(instance, held, token) == ("cancelled", True)
             for path in (f"/seats/reservation/{held}", "/reservations/my"):
-                assert '"status":"expired"' in instance.get(path, token=token).body.decode()
+                assert '"status":"cancelled"' in instance.get(path, token=token).body.decode()
     check_soon(lambda: states(database, event), Counter(expired=1))
 
 

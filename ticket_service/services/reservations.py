@@ -14,11 +14,12 @@ from ticket_service.errors import (
 )
 from ticket_service.services.after_write import AfterWrite, Change
 from ticket_service.services.event_of import event_of
-from ticket_service.services.sql import ended, iso, status
+from ticket_service.services.sql import expired, iso, payment_status, status
 from ticket_service.stores.postgres import Postgres, SqlScript
 
 _SUMMARY = f"""
-    r.id, r.reservation_number, r.total_amount, {status("r")} AS status, r.payment_status
+    r.id, r.reservation_number, r.total_amount, {status("r")} AS status,
+    {payment_status("r")} AS payment_status
 """
 
 _ITEM_SOURCES = """
@@ -35,8 +36,8 @@ _MINE = SqlScript(
         SELECT {_SUMMARY}, {iso("r.created_at")} AS created_at, {iso("r.expires_at")} AS expires_at,
                e.title AS event_title, e.venue, {iso("e.event_date")} AS event_date,
                (SELECT coalesce(json_agg(json_build_object(
-                    'ticketTypeName', t.name, 'quantity', i.quantity, 'unitPrice', i.unit_price,
-                    'subtotal', i.subtotal, 'seatLabel', s.seat_label
+                    'ticketTypeName', coalesce(t.name, s.seat_label), 'quantity', i.quantity,
+                    'unitPrice', i.unit_price, 'subtotal', i.subtotal, 'seatLabel', s.seat_label
                 ) ORDER BY s.seat_label, t.name, i.id), '[]') {_ITEM_SOURCES}) AS items
         FROM reservations r LEFT JOIN events e ON e.id = r.event_id
         WHERE r.user_id = %(buyer_id)s
@@ -56,7 +57,7 @@ def _one(title: str, places: str, lines: str) -> SqlScript:
                {iso("r.created_at")} AS created_at, r.event_id, e.title AS event_title,
                {places}, {iso("e.event_date")} AS event_date,
                {lines},
-               coalesce({ended("r")}, false) OR r.status = 'expired' AS "isExpired"
+               {expired("r")} AS "isExpired"
         FROM reservations r LEFT JOIN events e ON e.id = r.event_id
         WHERE r.id = %(reservation_id)s AND r.user_id = %(buyer_id)s
     ) one
@@ -68,8 +69,9 @@ _WITH_ITEMS = _one(
     "reservation_with_items",
     "e.venue, e.address",
     f"""(SELECT coalesce(json_agg(json_build_object(
-            'ticketTypeName', t.name, 'quantity', i.quantity, 'unitPrice', i.unit_price,
-            'subtotal', i.subtotal, 'seatId', i.seat_id, 'seatLabel', s.seat_label,
+            'ticketTypeName', coalesce(t.name, s.seat_label), 'quantity', i.quantity,
+            'unitPrice', i.unit_price, 'subtotal', i.subtotal, 'seatId', i.seat_id,
+            'seatLabel', s.seat_label,
             'section', s.section, 'rowNumber', s.row_number, 'seatNumber', s.seat_number
         ) ORDER BY s.section, s.row_number, s.seat_number, t.name, i.id), '[]')
         {_ITEM_SOURCES}) AS items""",

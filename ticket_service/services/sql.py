@@ -19,6 +19,18 @@ def ended(reservation: str) -> str:
     )
 
 
+def expired(reservation: str) -> str:
+    """Return the condition that a row is an expired hold, whether its row says so or not."""
+    return f"(coalesce({ended(reservation)}, false) OR {reservation}.status = 'expired')"
+
+
 def status(reservation: str) -> str:
-    """Return the status of a row as clients see it: `expired` as soon as the hold has expired."""
-    return f"CASE WHEN {ended(reservation)} THEN 'expired' ELSE {reservation}.status END"
+    """Return the status of a row as clients see it: a hold that has expired is `cancelled`."""
+    return f"CASE WHEN {expired(reservation)} THEN 'cancelled' ELSE {reservation}.status END"
+
+
+def payment_status(reservation: str) -> str:
+    """Return the payment status of a row as clients see it: `failed` if it was cancelled unpaid."""
+    paid = f"{reservation}.payment_status"
+    unpaid = f"{status(reservation)} = 'cancelled' AND {paid} = 'pending'"
+    return f"CASE WHEN {unpaid} THEN 'failed' ELSE {paid} END"

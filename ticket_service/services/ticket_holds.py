@@ -23,14 +23,14 @@ from ticket_service.services.holds import (
     refusal,
     run_hold,
 )
-from ticket_service.services.sql import iso, status
+from ticket_service.services.sql import iso, payment_status, status
 from ticket_service.stores.postgres import Postgres, SqlScript
 
 HOLD_TICKETS = SqlScript.from_file("hold_tickets")
 
 _FIRST_HOLD = f"""
     SELECT r.event_id::text, r.reservation_number, e.title, r.total_amount, {status("r")},
-           r.payment_status, {iso("r.expires_at")},
+           {payment_status("r")}, {iso("r.expires_at")},
            json_agg(json_build_object(
                'ticketTypeId', i.ticket_type_id, 'ticketTypeName', t.name,
                'quantity', i.quantity, 'unitPrice', i.unit_price, 'subtotal', i.subtotal))

@@ -7,7 +7,7 @@ from marshmallow import Schema, fields, validate
 from ticket_service.blueprints.schemas.common import Money, Page, Time
 from ticket_service.http.fields import Id, QueryNumber, WholeNumber
 
-RESERVATION_STATUSES = ("pending", "confirmed", "cancelled", "expired")
+RESERVATION_STATUSES = ("pending", "confirmed", "cancelled")
 PAYMENT_STATUSES = ("pending", "completed", "failed", "refunded")
 
 
@@ -64,7 +64,9 @@ class MyReservationsQuery(Page):
 
 
 class MyLine(Schema):
-    ticketTypeName = fields.String(allow_none=True)
+    ticketTypeName = fields.String(
+        allow_none=True, metadata={"description": "Of a seat, its label."}
+    )
     quantity = fields.Integer()
     unitPrice = Money()
     subtotal = Money()
@@ -77,9 +79,12 @@ class ReservationSummary(Schema):
     total_amount = Money()
     status = fields.String(
         validate=validate.OneOf(RESERVATION_STATUSES),
-        metadata={"description": "A hold is `expired` as soon as its time is over."},
+        metadata={"description": "A hold is `cancelled` as soon as its time is over."},
     )
-    payment_status = fields.String(validate=validate.OneOf(PAYMENT_STATUSES))
+    payment_status = fields.String(
+        validate=validate.OneOf(PAYMENT_STATUSES),
+        metadata={"description": "`failed` if it was cancelled and never paid."},
+    )
     created_at = Time()
     expires_at = Time(allow_none=True)
     event_title = fields.String(allow_none=True)
@@ -119,7 +124,7 @@ class ReservationDetail(Schema):
 
 class Cancelled(Schema):
     id = Id()
-    status = fields.String(metadata={"example": "cancelled"})
+    status = fields.String(validate=validate.OneOf(["cancelled"]))
 
 
 class CancelAnswer(Schema):
