@@ -14,7 +14,7 @@ class ServiceError(Exception):
 
     code: ClassVar[str]
     """For programs."""
-    message: ClassVar[str | None] = None
+    message: str | None = None
     """The key of the sentence in messages.py, if it is not the code."""
     retry_after: ClassVar[int | None] = None
     """Whole seconds after which a retry makes sense; None if it does not."""
@@ -30,6 +30,13 @@ class InvalidInput(ServiceError):
     """The request is malformed. `details` maps each bad field to its faults."""
 
     code = "VALIDATION_ERROR"
+
+    def __init__(
+        self, details: dict[str, Any] | None = None, message: str | None = None, **values: object
+    ) -> None:
+        """`message`: the key of a sentence that says what is wrong."""
+        super().__init__(details, **values)
+        self.message = message or self.message
 
 
 class AmountTooLarge(InvalidInput):

@@ -17,12 +17,52 @@ SENTENCES: dict[str, tuple[str, str]] = {
     # Refusals, by ServiceError.message or code.
     "VALIDATION_ERROR": ("요청 내용이 올바르지 않습니다.", "The request is not valid."),
     "AMOUNT_TOO_LARGE": (
-        "결제 금액이 한 번에 예매할 수 있는 한도를 넘었습니다.",
-        "The total amount is more than one reservation can have.",
+        "한 번에 예매할 수 있는 금액은 최대 {limit}원입니다.",
+        "One reservation can be for at most {limit} won.",
+    ),
+    "NO_SEATS": (
+        "좌석을 선택해 주세요. 한 번에 최대 {limit}석까지 예매할 수 있습니다.",
+        "Please choose a seat. You can take up to {limit} at once.",
+    ),
+    "TOO_MANY_SEATS": (
+        "좌석은 한 번에 최대 {limit}석까지 선택할 수 있습니다.",
+        "You can choose at most {limit} seats at once.",
+    ),
+    "SEAT_TWICE": (
+        "같은 좌석을 두 번 선택할 수 없습니다.",
+        "The same seat cannot be chosen twice.",
+    ),
+    "NO_TICKETS": (
+        "티켓을 1매 이상 선택해 주세요. 종류별로 한 번에 최대 {limit}매까지 예매할 수 있습니다.",
+        "Please choose at least one ticket. You can take up to {limit} of a type at once.",
+    ),
+    "TOO_MANY_TICKETS": (
+        "티켓은 종류별로 한 번에 최대 {limit}매까지 예매할 수 있습니다.",
+        "You can take at most {limit} tickets of a type at once.",
+    ),
+    "BAD_QUANTITY": (
+        "티켓 수량은 1 이상의 정수로 입력해 주세요.",
+        "Please enter the number of tickets as a whole number from 1.",
+    ),
+    "SEARCH_TOO_LONG": (
+        "검색어는 최대 {limit}자까지 입력할 수 있습니다.",
+        "You can search for at most {limit} characters.",
+    ),
+    "BAD_PAGE": (
+        "페이지 번호는 1부터 {limit}까지의 정수여야 합니다.",
+        "The page must be a whole number from 1 to {limit}.",
+    ),
+    "BAD_THRESHOLD": (
+        "동시 입장 인원은 1명부터 {limit}명까지 설정할 수 있습니다.",
+        "The number of people inside must be from 1 to {limit}.",
+    ),
+    "BAD_ADDRESS": (
+        "주소가 올바르지 않습니다. 다시 확인해 주세요.",
+        "This address is not valid. Please check it.",
     ),
     "IDEMPOTENCY_KEY_REUSED": (
-        "같은 Idempotency-Key로 다른 내용을 예매할 수 없습니다.",
-        "This Idempotency-Key was used for another reservation.",
+        "이미 다른 내용으로 접수된 예매 요청입니다. 예매 내역을 확인해 주세요.",
+        "This request was already made with other contents. Please look at your reservations.",
     ),
     "BODY_TOO_LARGE": ("요청 본문이 너무 큽니다.", "The request body is too large."),
     "UNSUPPORTED_MEDIA_TYPE": (
@@ -53,11 +93,11 @@ SENTENCES: dict[str, tuple[str, str]] = {
     "FORBIDDEN": ("관리자만 사용할 수 있습니다.", "Only an administrator may do this."),
     "NOT_FOUND": ("요청한 주소를 찾을 수 없습니다.", "There is nothing at this address."),
     "EVENT_NOT_FOUND": ("공연을 찾을 수 없습니다.", "There is no such event."),
-    "SEAT_NOT_FOUND": ("좌석을 찾을 수 없습니다.", "This event has no such seat."),
+    "SEAT_NOT_FOUND": ("이 공연에 없는 좌석입니다.", "This event has no such seat."),
     "TICKET_TYPE_NOT_FOUND": ("티켓 종류를 찾을 수 없습니다.", "There is no such ticket type."),
     "RESERVATION_NOT_FOUND": ("예매 내역을 찾을 수 없습니다.", "There is no such reservation."),
     "SEAT_SELECTION_UNAVAILABLE": (
-        "좌석 선택이 없는 공연입니다.",
+        "좌석을 선택할 수 없는 공연입니다.",
         "This event has no seat selection.",
     ),
     "SALE_NOT_OPEN": ("지금은 예매할 수 없는 공연입니다.", "This event is not on sale now."),
@@ -66,13 +106,13 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "These seats are already taken: {labels}",
     ),
     "SEAT_LOCKED": (
-        "다른 사람이 선택 중인 좌석이 있습니다. 잠시 후 다시 시도해 주세요.",
+        "다른 고객이 선택 중인 좌석이 있습니다. 잠시 후 다시 시도해 주세요.",
         "Someone is just taking one of these seats. Please try again in a moment.",
     ),
     "TICKETS_SOLD_OUT": ("남은 티켓이 부족합니다: {names}", "Not enough tickets left: {names}"),
     "LIMIT_EXCEEDED": (
-        "한 공연에서 한 사람이 예매할 수 있는 수량은 최대 {limit}매입니다.",
-        "One person can hold at most {limit} tickets for one event.",
+        "한 공연당 1인 최대 {limit}매까지 예매할 수 있습니다. 이미 예매하신 수량도 포함됩니다.",
+        "One person can have at most {limit} tickets for one event, with those they already have.",
     ),
     "QUEUE_REQUIRED": (
         "대기열에서 차례를 기다린 후 예매할 수 있습니다.",
@@ -87,8 +127,8 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "Too many messages. Please try again in a moment.",
     ),
     "TOO_MANY_ROOMS": (
-        "한 번에 볼 수 있는 공연은 최대 {limit}개입니다.",
-        "You can follow at most {limit} rooms at once.",
+        "한 번에 볼 수 있는 공연 화면은 최대 {limit}개입니다.",
+        "You can look at no more than {limit} event pages at once.",
     ),
     "TOO_MANY_SOCKETS": (
         "동시에 열 수 있는 연결은 최대 {limit}개입니다. 다른 창을 닫아 주세요.",
@@ -98,7 +138,10 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "좌석 선택 화면에 먼저 입장해 주세요.",
         "Please join the seat selection of this event first.",
     ),
-    "RESERVATION_EXPIRED": ("예매 시간이 만료되었습니다.", "This reservation has expired."),
+    "RESERVATION_EXPIRED": (
+        "결제 시간이 지나 취소된 예매입니다.",
+        "The time to pay for this reservation has run out.",
+    ),
     "PAYMENT_REUSED": (
         "다른 예매에 사용된 결제입니다.",
         "This payment was made for another reservation.",
@@ -118,7 +161,7 @@ SENTENCES: dict[str, tuple[str, str]] = {
     ),
     # Good news.
     "SEATS_HELD": ("좌석을 선점했습니다.", "Your seats are held."),
-    "TICKETS_HELD": ("티켓을 예매했습니다.", "Your tickets are held."),
+    "TICKETS_HELD": ("티켓을 선점했습니다.", "Your tickets are held."),
     "EVENTS_LOOKED_AT": (
         "모든 공연의 판매 일정을 다시 확인합니다.",
         "The sales of all events are looked at again.",

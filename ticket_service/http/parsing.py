@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NoReturn
 
 import orjson
 from flask import Flask, Request, request
 from flask_smorest import Blueprint as SmorestBlueprint
 from gunicorn.http.errors import ParseException
-from marshmallow import Schema, ValidationError
+from marshmallow import Schema, ValidationError, fields
 from webargs.flaskparser import FlaskParser
 from werkzeug.exceptions import (
     ClientDisconnected,
@@ -67,7 +68,21 @@ class Parser(FlaskParser):
     ) -> NoReturn:
         """Raise InvalidInput with the faults by field."""
         [faults] = error.normalized_messages().values()  # by location, of which there is one
-        raise InvalidInput(faults) from error
+        raise InvalidInput(faults, **_sentence(schema, faults)) from error
+
+
+def _sentence(schema: Schema, faults: Mapping[Any, Any]) -> dict[str, Any]:
+    """Return the sentence that the first faulty field has in its metadata, as InvalidInput takes
+    it."""
+    name, faults_of_field = next(iter(faults.items()))
+    field = schema.fields.get(name)
+    if field is None:
+        return {}
+    inner = getattr(field, "inner", None)  # of a list, whose faults are by position
+    if isinstance(inner, fields.Nested) and isinstance(faults_of_field, Mapping):
+        first = next(iter(faults_of_field.values()))
+        return _sentence(inner.schema, first) if isinstance(first, Mapping) else {}
+    return dict(field.metadata.get("sentence", {}))
 
 
 class Blueprint(SmorestBlueprint):
@@ -100,4 +115,4 @@ def _check_route() -> None:
     request.environ[ROUTE] = request.url_rule.rule
     for name, value in (request.view_args or {}).items():
         if name.endswith("_id") and not UUID_PATTERN.fullmatch(value):
-            raise InvalidInput({name: ["Not a valid UUID."]})
+            raise InvalidInput({name: ["Not a valid UUID."]}, "BAD_ADDRESS")

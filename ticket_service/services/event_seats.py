@@ -71,11 +71,12 @@ class EventSeats:
         The event must exist: an unknown id would cost a reading of the database.
         """
         if len(seat_ids) > self._max_chosen:
-            raise InvalidInput({"seats": [f"Choose at most {self._max_chosen} seats."]})
+            details = {"seats": [f"Choose at most {self._max_chosen} seats."]}
+            raise InvalidInput(details, "TOO_MANY_SEATS", limit=self._max_chosen)
         if len(set(seat_ids)) < len(seat_ids):
-            raise InvalidInput({"seats": ["Choose each seat once."]})
+            raise InvalidInput({"seats": ["Choose each seat once."]}, "SEAT_TWICE")
         if seat_ids and not self._has_all(event_id, seat_ids):
-            raise InvalidInput({"seats": ["Choose seats of this event."]})
+            raise InvalidInput({"seats": ["Choose seats of this event."]}, "SEAT_NOT_FOUND")
 
     def _has_all(self, event_id: str, seat_ids: Sequence[str]) -> bool:
         kept = self._kept.get(event_id)

@@ -188,7 +188,7 @@ def refusal(verdict: HoldVerdict, rules: HoldRules) -> ServiceError:
         HoldVerdict.LIMIT_EXCEEDED: LimitExceeded(
             {"limit": rules.max_live_per_buyer}, limit=rules.max_live_per_buyer
         ),
-        HoldVerdict.AMOUNT_TOO_LARGE: AmountTooLarge(),
+        HoldVerdict.AMOUNT_TOO_LARGE: AmountTooLarge(limit=f"{MAX_AMOUNT:,}"),
     }
     return errors[verdict]
 

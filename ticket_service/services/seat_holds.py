@@ -119,9 +119,11 @@ class SeatHolds:
     def _check_count(self, seat_ids: list[str]) -> None:
         limit = self._rules.max_seats
         if not 1 <= len(seat_ids) <= limit:
-            raise InvalidInput({"seatIds": [f"Choose 1 to {limit} seats."]})
+            message = "TOO_MANY_SEATS" if seat_ids else "NO_SEATS"
+            details = {"seatIds": [f"Choose 1 to {limit} seats."]}
+            raise InvalidInput(details, message, limit=limit)
         if len(set(seat_ids)) < len(seat_ids):
-            raise InvalidInput({"seatIds": ["Choose each seat once."]})
+            raise InvalidInput({"seatIds": ["Choose each seat once."]}, "SEAT_TWICE")
 
     def _reserve(self, request: HoldRequest, seat_ids: list[str]) -> dict[str, Any] | None:
         """Pass the gate, make the hold and announce it. Return None for a repeat."""

@@ -121,13 +121,17 @@ class TicketHolds:
 
     def _merge(self, items: Iterable[tuple[str, int]]) -> Counter[str]:
         quantities: Counter[str] = Counter()
-        for ticket_type_id, quantity in items:
-            quantities[ticket_type_id] += quantity
         limit = self._rules.max_tickets
+        details = {"items": [f"Choose 1 to {limit} tickets of a type."]}
+        for ticket_type_id, quantity in items:
+            if quantity < 1:
+                raise InvalidInput(details, "NO_TICKETS", limit=limit)
+            quantities[ticket_type_id] += quantity
         if not quantities:
-            raise InvalidInput({"items": ["Choose at least one ticket type."]})
-        if not all(1 <= quantity <= limit for quantity in quantities.values()):
-            raise InvalidInput({"items": [f"Choose 1 to {limit} tickets of a type."]})
+            details = {"items": ["Choose at least one ticket type."]}
+            raise InvalidInput(details, "NO_TICKETS", limit=limit)
+        if max(quantities.values()) > limit:
+            raise InvalidInput(details, "TOO_MANY_TICKETS", limit=limit)
         return quantities
 
     def _reserve(self, request: HoldRequest, quantities: Counter[str]) -> dict[str, Any] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from marshmallow import EXCLUDE, Schema, fields, validate
+from marshmallow import EXCLUDE, Schema, fields
 
 from ticket_service.http.fields import Id
 
@@ -25,4 +25,4 @@ class JoinSeats(EventMessage):
 class SeatSelection(EventMessage):
     """`seats`: the ids of all seats that are chosen now."""
 
-    seats = fields.List(Id(), required=True, validate=validate.Length(max=100))
+    seats = fields.List(Id(), required=True)

@@ -13,7 +13,11 @@ class Page(Schema):
     class Meta:
         unknown = EXCLUDE  # a link may have the parameters of a campaign
 
-    page = QueryNumber(load_default=1, validate=validate.Range(min=1, max=QueryNumber.MAX))
+    page = QueryNumber(
+        load_default=1,
+        validate=validate.Range(min=1, max=QueryNumber.MAX),
+        metadata={"sentence": {"message": "BAD_PAGE", "limit": f"{QueryNumber.MAX:,}"}},
+    )
     limit = QueryNumber(load_default=10, validate=validate.Range(min=1, max=100))
 
 

@@ -15,7 +15,10 @@ class EventListQuery(Page):
     q = Text(
         load_default="",
         validate=validate.Length(max=255),
-        metadata={"description": "Part of a title, artist, venue or address, in either language."},
+        metadata={
+            "description": "Part of a title, artist, venue or address, in either language.",
+            "sentence": {"message": "SEARCH_TOO_LONG", "limit": 255},
+        },
     )
 
 

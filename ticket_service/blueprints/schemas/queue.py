@@ -58,7 +58,8 @@ class QueueControl(Schema):
     threshold = WholeNumber(
         validate=THRESHOLDS,
         metadata={
-            "description": "A lower one sends nobody away: it applies to those who come next."
+            "description": "A lower one sends nobody away: it applies to those who come next.",
+            "sentence": {"message": "BAD_THRESHOLD", "limit": f"{THRESHOLDS.max:,}"},
         },
     )
     paused = Flag(metadata={"description": "True keeps the line and admits nobody."})

@@ -15,8 +15,11 @@ class TicketLine(Schema):
     ticketTypeId = Id(required=True)
     quantity = WholeNumber(
         required=True,
-        validate=validate.Range(min=1, max=1_000_000),
-        metadata={"settings": {"maximum": "max_tickets_per_reservation"}},
+        metadata={
+            "minimum": 1,
+            "settings": {"maximum": "max_tickets_per_reservation"},
+            "sentence": {"message": "BAD_QUANTITY"},
+        },
     )
 
 
@@ -25,10 +28,11 @@ class TicketReserve(Schema):
     items = fields.List(
         fields.Nested(TicketLine),
         required=True,
-        validate=validate.Length(min=1, max=100),
+        validate=validate.Length(max=100),
         metadata={
+            "minItems": 1,
             "description": "Lines with the same ticket type are merged, and"
-            " the limit of one line applies to their sum. An amount over 2,147,483,647 won: 400."
+            " the limit of one line applies to their sum. An amount over 2,147,483,647 won: 400.",
         },
     )
 

@@ -64,7 +64,6 @@ class SeatReserve(Schema):
     seatIds = fields.List(
         Id(),
         required=True,
-        validate=validate.Length(max=1000),
         metadata={
             "description": "Each seat once, in upper or lower case. An amount over 2,147,483,647"
             " won: 400.",
