@@ -80,7 +80,7 @@ def lines(redis: Redis, data: Data, people: int) -> Iterator[Lines]:
 
 def _fill(redis: Redis, line: Line, askers: Sequence[str]) -> None:
     """Put people in line, with the askers spread evenly, and fill the waiting room."""
-    waiting, seen, inside, _, control = keys.waiting_room(line.event_id)
+    waiting, seen, inside, _, control, *_ = keys.waiting_room(line.event_id)
     now = time.time()
     redis.hset(control, "threshold", INSIDE)
     kept_until = int((now + KEPT_SECONDS) * 1000)

@@ -27,8 +27,13 @@ def start_lines(redis_url: str) -> Callable[..., WaitingLines]:
     """The scripts alone, with room for a thousand and long times unless others are named."""
 
     def start(**changes: Any) -> WaitingLines:
-        usual = {"threshold": 1_000, "ttl_seconds": 300, "no_show_seconds": 60}
-        rules = {"max_stay_seconds": 900, "update_seconds": 1, **usual, **changes}
+        usual = {
+            "threshold": 1_000,
+            "ttl_seconds": 300,
+            "no_show_seconds": 60,
+            "update_seconds": 1,
+        }
+        rules = {"max_stay_seconds": 900, "return_seconds": 20, **usual, **changes}
         return WaitingLines(Store(redis_url), QueueRules(**rules))
 
     return start

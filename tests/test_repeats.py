@@ -13,7 +13,6 @@ from psycopg2.extensions import connection as Connection
 from redis import Redis
 
 from dev.servers import Servers
-from tests.support.buyers import token_for
 from tests.support.databases import balanced_database, own_database_url
 from tests.support.degradation import WAITING, address, eventually, held_up, row_locked, through
 from tests.support.factories import Event, one, section, ticket
@@ -21,7 +20,7 @@ from tests.support.others import end
 from tests.support.proxy import Proxy, proxy
 from tests.support.repeats import Buyer
 from tests.support.service import Response, Service, run_service
-from tests.support.visitors import run_queue
+from tests.support.visitors import clear_queue, run_queue
 from tests.support.wire import check_error
 from ticket_service.stores.postgres import LOCK_TIMEOUT_MS
 
@@ -236,7 +235,7 @@ def test_a_waiting_room_that_is_not_there(buyer: Buyer, redis_proxy: Proxy, fail
 
 def test_a_waiting_room_that_is_paused_meanwhile(buyer: Buyer, event: Event, service: Service):
     first = bought(buyer)
-    service.post(f"/queue/leave/{event.id}", token=token_for(buyer.id))
+    clear_queue(service, event.id)
     run_queue(service, event.id, paused=True)
     check_repeat(buyer, first)
     check_error(buyer.buy(1, key=str(uuid4())), 403, "QUEUE_REQUIRED")

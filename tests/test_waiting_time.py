@@ -44,6 +44,7 @@ def start_lines(servers: Servers) -> Callable[..., WaitingLines]:
             ttl_seconds=ttl_seconds,
             no_show_seconds=60,
             max_stay_seconds=900,
+            return_seconds=20,
             update_seconds=1,
         )
         return WaitingLines(Store(servers.redis_url), rules)

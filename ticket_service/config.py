@@ -52,6 +52,7 @@ class Settings:
     queue_ttl_seconds: int
     queue_no_show_seconds: int
     queue_max_stay_seconds: int
+    queue_return_seconds: int
     update_seconds: float
     socket_aliases: bool
     drain_seconds: float
@@ -96,6 +97,7 @@ def _read(env: Env) -> Settings:
         queue_ttl_seconds=_whole(env, "QUEUE_TTL_SECONDS", 300, 1, 86_400),
         queue_no_show_seconds=_whole(env, "QUEUE_NO_SHOW_SECONDS", 60, 1, 86_400),
         queue_max_stay_seconds=_whole(env, "QUEUE_MAX_STAY_SECONDS", 900, 1, 86_400),
+        queue_return_seconds=_whole(env, "QUEUE_RETURN_SECONDS", 20, 0, 3_600),
         update_seconds=env.float("UPDATE_SECONDS", 1.0, validate=Range(min=0.1, max=60)),
         socket_aliases=env.bool("SOCKET_ALIASES", True),
         drain_seconds=env.float("DRAIN_SECONDS", 3.0, validate=Range(min=0, max=10)),

@@ -22,7 +22,7 @@ from tests.support.payments import (
     verdicts,
 )
 from tests.support.service import Service
-from tests.support.visitors import Visitor, run_queue
+from tests.support.visitors import Visitor, clear_queue, run_queue
 from tests.support.wire import check_error, check_soon
 
 # What it does
@@ -192,7 +192,7 @@ def test_a_payment_takes_no_place_in_line_and_a_failed_one_ends_no_stay(
     paid, failed = (buy_seats(service, event, seat, token=buyer.token) for seat in (0, 1))
     assert tell_payment(service, failed, "failed").status == 200
     assert buyer.stands() == ("active", 0)
-    buyer.leave()
+    clear_queue(service, event.id)
     run_queue(service, event.id, paused=True)
     assert buyer.check()["position"] == 1
     assert tell_payment(service, paid).status == 200

@@ -9,21 +9,11 @@ from typing import Any
 from uuid import uuid4
 
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from redis import Redis
+from hypothesis.stateful import initialize, invariant, precondition, rule
 from redis.client import PubSub
 
-from ticket_service.stores import keys
-from ticket_service.stores.waiting_lines import Place, QueueRules, WaitingLines
+from tests.support.line_state import LONGEST, NO_SHOW, STAY, LineState
 
-THRESHOLD, STAY, NO_SHOW, LONGEST = 2, 300, 60, 400
-RULES = QueueRules(
-    threshold=THRESHOLD,
-    ttl_seconds=STAY,
-    no_show_seconds=NO_SHOW,
-    max_stay_seconds=LONGEST,
-    update_seconds=0.1,
-)
 AGE, LONG = 30, 150
 """Seconds that a rule lets pass for one person."""
 
@@ -31,6 +21,8 @@ SLACK = 10
 """Seconds that one example takes at most."""
 
 PEOPLE = [str(uuid4()) for _ in range(8)]
+
+BACK = ["enter", "beat", "buy", "show"]
 
 people = st.sampled_from(PEOPLE)
 
@@ -51,28 +43,8 @@ def told(channel: PubSub, event_id: str) -> list[dict[str, Any]]:
                 heard.append(batch)
 
 
-class Line(RuleBasedStateMachine):
-    """The model: the people in line, in order, and those inside, with the seconds that each has
-    left without a sign of life; and for those inside, the seconds left of the longest stay.
-
-    A person who has none left of either loses their place at the next call of anybody.
-    """
-
-    def __init__(self, lines: WaitingLines, redis: Redis, channel: PubSub) -> None:
-        super().__init__()
-        self.lines, self.redis, self.channel = lines, redis, channel
-        self.event_id = str(uuid4())
-        self.keys = keys.waiting_room(self.event_id)
-        self.waiting: dict[str, int] = {}
-        self.inside: dict[str, int] = {}
-        self.longest: dict[str, int] = {}
-        self.threshold, self.paused = THRESHOLD, False
-        self.numbers: dict[str, int] = {}
-        self.most_inside = 0
-        self.told: set[str] = set()
-
-    def teardown(self) -> None:
-        self.redis.delete(*self.keys)
+class Line(LineState):
+    """The model, compared with the scripts at each step."""
 
     # What people do
 
@@ -80,7 +52,7 @@ class Line(RuleBasedStateMachine):
     def enter(self, user: str) -> None:
         self.sweep()
         if not self.sign(user) and not self.let_in(user):
-            self.waiting[user] = STAY
+            self.stand_in_line(user)
         assert self.without_wait(self.lines.enter(self.event_id, user)) == self.place(user)
 
     @initialize(users=st.lists(people, unique=True))
@@ -94,6 +66,14 @@ class Line(RuleBasedStateMachine):
         self.sign(user)
         assert self.without_wait(self.lines.show(self.event_id, user)) == self.place(user)
 
+    @rule(user=people)
+    def beat(self, user: str) -> None:
+        self.sweep()
+        if not self.sign(user):
+            self.let_back_in(user)
+        shown = self.lines.show(self.event_id, user, let_back_in=True)
+        assert self.without_wait(shown) == self.place(user)
+
     @rule(users=st.sets(people, min_size=1))
     def keep(self, users: set[str]) -> None:
         self.sweep()
@@ -104,8 +84,17 @@ class Line(RuleBasedStateMachine):
     @rule(user=people)
     def leave(self, user: str) -> None:
         self.sweep()
-        self.gone(user)
+        if user in self.waiting or user in self.inside:
+            self.go(user)
         self.lines.leave(self.event_id, user)
+
+    @rule(user=people, age=st.sampled_from([0, AGE, LONG]), call=st.sampled_from(BACK))
+    def load_again(self, user: str, age: int, call: str) -> None:
+        """Leave and be back, soon or not."""
+        self.leave(user)
+        if age:
+            self.pass_time(user, age)
+        getattr(self, call)(user)
 
     @rule(user=people)
     def buy(self, user: str) -> None:
@@ -122,9 +111,9 @@ class Line(RuleBasedStateMachine):
 
     @rule(users=st.sets(people, min_size=1))
     def end(self, users: set[str]) -> None:
-        """They have paid, or their holds have expired. Those who are in line stay there."""
+        """They have paid, or their holds have expired. Those who wait in line from its end stay."""
         self.sweep()
-        for user in users & self.inside.keys():
+        for user in users & self.longest.keys():
             self.gone(user)
         self.lines.end(self.event_id, dict.fromkeys(sorted(users), 0))
 
@@ -134,7 +123,7 @@ class Line(RuleBasedStateMachine):
     def time_runs_out(self, user: str) -> None:
         self.pass_time(user, STAY)
 
-    @rule(user=people, call=st.sampled_from(["enter", "show", "keep", "buy", "leave"]))
+    @rule(user=people, call=st.sampled_from(["enter", "show", "beat", "keep", "buy", "leave"]))
     def comes_too_late(self, user: str, call: str) -> None:
         self.pass_time(user, STAY)
         if call == "keep":
@@ -182,8 +171,8 @@ class Line(RuleBasedStateMachine):
     @rule()
     def clear(self) -> None:
         self.lines.clear(self.event_id)
-        self.waiting, self.inside, self.longest = {}, {}, {}
-        self.told.clear()
+        for user in PEOPLE:
+            self.gone(user)
 
     # What the loop does
 
@@ -193,8 +182,9 @@ class Line(RuleBasedStateMachine):
         room = 0 if self.paused else max(0, self.threshold - len(self.inside))
         admitted = list(self.waiting)[:room]
         for user in admitted:
-            del self.waiting[user]
-            self.inside[user], self.longest[user] = NO_SHOW, LONGEST
+            del self.waiting[user], self.tickets[user]
+            self.inside[user] = NO_SHOW
+            self.longest.setdefault(user, LONGEST)  # a new stay, or the rest of one
             assert user not in self.told, "told twice"
             self.told.add(user)
         done = self.lines.admit(self.event_id)
@@ -215,6 +205,10 @@ class Line(RuleBasedStateMachine):
         assert not inside.keys() & set(waiting), "in both places"
         assert len(inside) <= max(self.threshold, self.most_inside), "over the threshold"
         self.most_inside = len(inside)
+        left: Any = self.scores(self.keys[5])
+        assert left.keys() == set(self.redis.hkeys(self.keys[6]))
+        assert not left.keys() & seen.keys(), "left, and has a place"
+        assert left.keys() >= {user for user in self.left if self.may_be_back(user)}
 
         seconds, microseconds = self.redis.time()
         now = seconds + microseconds / 1e6
@@ -236,63 +230,3 @@ class Line(RuleBasedStateMachine):
     @invariant()
     def only_admissions_are_told(self) -> None:
         assert told(self.channel, self.event_id) == []
-
-    # The model's own steps
-
-    def sweep(self) -> None:
-        for user, left in (self.waiting | self.inside).items():
-            if min(left, self.longest.get(user, left)) <= 0:
-                self.gone(user)
-
-    def gone(self, user: str) -> None:
-        self.waiting.pop(user, None)
-        self.inside.pop(user, None)
-        self.longest.pop(user, None)
-        self.numbers.pop(user, None)
-        self.told.discard(user)
-
-    def sign(self, user: str) -> bool:
-        """Give a sign of life. Return whether the person has a place."""
-        for where in (self.waiting, self.inside):
-            if user in where:
-                where[user] = STAY
-                return True
-        return False
-
-    def let_in(self, user: str) -> bool:
-        if self.paused or self.waiting or len(self.inside) >= self.threshold:
-            return False
-        self.inside[user], self.longest[user] = STAY, LONGEST
-        return True
-
-    def place(self, user: str) -> tuple[object, ...]:
-        status, position = "not_in_queue", 0
-        if user in self.waiting:
-            status, position = "queued", list(self.waiting).index(user) + 1
-        if user in self.inside:
-            status = "active"
-        return (status, position, len(self.waiting), len(self.inside), self.threshold)
-
-    def without_wait(self, place: Place) -> tuple[object, ...]:
-        assert (place.wait > 0) == (place.status == "queued")
-        assert (place.ends_at > 0) == (place.status == "active")
-        return (place.status, place.position, place.waiting, place.inside, place.threshold)
-
-    def control(self, threshold: int | None, paused: bool | None) -> None:
-        seen = self.lines.control(self.event_id, threshold, paused)
-        assert (seen.waiting, seen.inside) == (len(self.waiting), len(self.inside))
-        assert (seen.threshold, seen.paused) == (self.threshold, self.paused)
-
-    def scores(self, key: str) -> dict[str, float]:
-        pairs: Any = self.redis.zrange(key, 0, -1, withscores=True)
-        return dict(pairs)
-
-    def pass_time(self, user: str, seconds: int) -> None:
-        for where, key in (
-            (self.waiting, self.keys[1]),
-            (self.inside, self.keys[1]),
-            (self.longest, self.keys[2]),
-        ):
-            if user in where:
-                where[user] -= seconds
-                self.redis.zincrby(key, -seconds * 1000, user)

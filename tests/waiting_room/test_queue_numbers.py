@@ -11,7 +11,12 @@ from ticket_service.stores.waiting_lines import QueueRules, WaitingLines
 redis_url = own_redis_url
 
 RULES = QueueRules(
-    threshold=1, ttl_seconds=60, no_show_seconds=60, max_stay_seconds=600, update_seconds=0
+    threshold=1,
+    ttl_seconds=60,
+    no_show_seconds=60,
+    max_stay_seconds=600,
+    return_seconds=20,
+    update_seconds=0,
 )
 
 

@@ -59,7 +59,7 @@ def test_every_key_vanishes_when_the_event_is_quiet(service, event, redis):
     visitors[1].leave()
     visitors[2].leave()
     check_soon(lambda: -1 in lives().values(), False)
-    *_, pace, control = keys.waiting_room(event.id)
+    *_, pace, control, _, _ = keys.waiting_room(event.id)
     left = lives()
     assert {pace, control} <= left.keys()
     assert max(life for key, life in left.items() if "queue" in key and key != control) <= 660

@@ -9,7 +9,8 @@ from hypothesis.stateful import run_state_machine_as_test
 from redis import Redis
 from redis.client import PubSub
 
-from tests.support.line_model import RULES, Line, told
+from tests.support.line_model import Line, told
+from tests.support.line_state import RULES
 from tests.support.waiting_lines import own_redis_url
 from ticket_service.stores import keys
 from ticket_service.stores.redis import Redis as Store

@@ -11,7 +11,7 @@ from psycopg2.extensions import connection as Connection
 
 from tests.support.factories import Event
 from tests.support.holds import hold_seats
-from tests.support.line_model import RULES
+from tests.support.line_state import RULES
 from tests.support.others import end, pay
 from tests.support.service import Service, run_services
 from tests.support.visitors import Visitor, arrive, overview, run_queue

@@ -1,7 +1,7 @@
 -- Before a purchase: check that the buyer is inside, or let them in, and take their seat locks.
 --
--- KEYS[1..5], ARGV[1..3]  see waiting_room.lua
--- KEYS[6..]  one lock for each seat, of the same event
+-- KEYS[1..7], ARGV[1..3]  see waiting_room.lua
+-- KEYS[8..]  one lock for each seat, of the same event
 -- ARGV[4]  user
 -- ARGV[5]  owner of the locks
 -- ARGV[6]  time to live of the locks, ms
@@ -14,7 +14,7 @@
 -- with overlapping seats must not each get half of them. Locks that the owner has already count as
 -- taken: so the repeat of a request reaches the database.
 
-local FIRST_LOCK = 6
+local FIRST_LOCK = 8
 
 local user, owner = ARGV[4], ARGV[5]
 restore_pause(ARGV[7])

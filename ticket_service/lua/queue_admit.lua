@@ -38,7 +38,8 @@ if line > 0 and not paused then
             local user = popped[position]
             users[#users + 1] = user
             signs[#signs + 1], signs[#signs + 2] = last_sign, user
-            stays[#stays + 1], stays[#stays + 2] = latest, user
+            -- Who is back goes on with the rest of their stay: its end is their ticket number.
+            stays[#stays + 1], stays[#stays + 2] = math.min(latest, popped[position + 1]), user
         end
         redis.call('ZADD', SEEN, unpack(signs))
         redis.call('ZADD', INSIDE, unpack(stays))

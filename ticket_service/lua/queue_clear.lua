@@ -1,8 +1,9 @@
--- Send everyone away, from the line and from inside. The threshold and a pause stay.
+-- Send everyone away, from the line and from inside; who left just now cannot have their place back
+-- either. The threshold and a pause stay.
 --
 -- KEYS, ARGV[1..3]  see waiting_room.lua
 -- Returns  nothing
 --
 -- Atomic because nobody may be admitted half-way.
 
-redis.call('UNLINK', WAITING, SEEN, INSIDE, PACE)
+redis.call('UNLINK', WAITING, SEEN, INSIDE, PACE, LEFT, TICKETS)

@@ -26,7 +26,9 @@ if ARGV[5] ~= '' then
     redis.call('HDEL', PACE, 'at') -- a pause does not count as time without free places
 end
 redis.call('PEXPIRE', CONTROL, CONTROL_TTL_MS)
-local first = redis.call('ZRANGE', WAITING, 0, 0, 'WITHSCORES')[2]
+-- The first who waits since they entered, and is not back with the rest of a stay.
+local first = redis.call(
+    'ZRANGEBYSCORE', WAITING, 2 * now, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)[2]
 local waited = first and math.floor((now_us - tonumber(first)) / 1000000) or 0
 return {
     redis.call('ZCARD', WAITING), redis.call('ZCARD', INSIDE), threshold, paused and 1 or 0,

@@ -1,4 +1,5 @@
--- Let a user in, or put them at the end of the line. They keep a place that they have.
+-- Let a user in, or put them into the line: where they stood if they left just now, else at the end.
+-- They keep a place that they have.
 --
 -- KEYS, ARGV[1..3]  see waiting_room.lua
 -- ARGV[4]  user
@@ -13,8 +14,7 @@ restore_pause(ARGV[5])
 sweep()
 if not renew(user) and not let_in(user) then
     local last = redis.call('ZREVRANGE', WAITING, 0, 0, 'WITHSCORES')[2]
-    redis.call('ZADD', WAITING, math.max(now_us, tonumber(last or 0) + 1), user)
-    seen(user, WAITING)
+    put(user, WAITING, old_ticket(user) or math.max(now_us, tonumber(last or 0) + 1))
 end
 
 -- Whoever is shown other numbers than were announced must hear when those are true again.

@@ -2,9 +2,19 @@
 --
 -- KEYS, ARGV[1..3]  see waiting_room.lua
 -- ARGV[4]  user
+-- ARGV[5]  time in which they may have it back, ms
 -- Returns  nothing
 --
 -- Atomic because a user who is admitted half-way would stay inside.
 
+local user, back_within = ARGV[4], tonumber(ARGV[5])
 sweep()
-let_go({ARGV[4]})
+forget(redis.call('ZRANGEBYSCORE', LEFT, '-inf', now, 'LIMIT', 0, BATCH))
+local had = redis.call('ZSCORE', WAITING, user) or redis.call('ZSCORE', INSIDE, user)
+if had then
+    let_go({user})
+    redis.call('ZADD', LEFT, now + back_within, user)
+    redis.call('HSET', TICKETS, user, had)
+    redis.call('PEXPIRE', LEFT, back_within)
+    redis.call('PEXPIRE', TICKETS, back_within)
+end

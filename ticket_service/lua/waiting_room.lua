@@ -5,15 +5,20 @@
 -- KEYS[3]  inside    sorted set: users inside, by when their stay ends at the latest (ms)
 -- KEYS[4]  pace      hash: how fast places come free, and the numbers that were last announced
 -- KEYS[5]  control   hash: what an admin set (threshold, paused)
+-- KEYS[6]  left      sorted set: users who left, by until when they may have their place back (ms)
+-- KEYS[7]  tickets   hash: what those users had: their score in `waiting` or in `inside`
 -- ARGV[1]  threshold, unless an admin set another
 -- ARGV[2]  how long a place, inside or in the line, lasts without a sign of life, ms
 -- ARGV[3]  longest stay, whatever signs of life there are, ms
 --
 -- All keys are of one event (same hash tag). Nobody is in `waiting` and `inside` at once, and `seen`
--- has exactly the users of both. A ticket number is the time of entering in microseconds, or one
--- more than the last one in line if that is more. So it also shows how long someone has waited.
+-- has exactly the users of both; `left` has none of them. A ticket number is the time of entering in
+-- microseconds, or one more than the last one in line if that is more. So it also shows how long
+-- someone has waited. Only whoever was inside, left, and is back when all places are taken, has the
+-- end of their stay as ticket number: in milliseconds, so it is lower than all others.
 
 local WAITING, SEEN, INSIDE, PACE, CONTROL = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local LEFT, TICKETS = KEYS[6], KEYS[7]
 
 local BATCH = 1000 -- users that one call moves at most, so that no other call waits long
 local WINDOW_FREED, WINDOW_MS = 100, 30000 -- the pace is measured over at least so many places and ms
@@ -76,16 +81,19 @@ local function let_go(users)
     end
 end
 
--- Let users go whose stay has reached its longest, then those who are silent, BATCH of either at
--- most. Returns whether there may be more.
+-- Let users go whose stay has reached its longest, inside or back in line, then those who are
+-- silent, BATCH of each at most. Returns whether there may be more.
 local function sweep()
     -- Changes nothing. But only a script that has begun to write may go on when Redis is full.
     redis.call('HDEL', PACE, '')
-    local over = redis.call('ZRANGEBYSCORE', INSIDE, '-inf', now, 'LIMIT', 0, BATCH)
-    let_go(over)
-    local silent = redis.call('ZRANGEBYSCORE', SEEN, '-inf', now - silence, 'LIMIT', 0, BATCH)
-    let_go(silent)
-    return #over == BATCH or #silent == BATCH
+    local more = false
+    local last_scores = {{INSIDE, now}, {WAITING, now}, {SEEN, now - silence}}
+    for _, range in ipairs(last_scores) do
+        local over = redis.call('ZRANGEBYSCORE', range[1], '-inf', range[2], 'LIMIT', 0, BATCH)
+        let_go(over)
+        more = more or #over == BATCH
+    end
+    return more
 end
 
 -- Take a sign of life of a user, if they have a place. Returns their status, or nil.
@@ -105,13 +113,57 @@ local function renew(user)
     return nil
 end
 
--- Let a user in who has no place, if nobody waits and there is room. Returns whether they are in.
+-- Whether a score is the end of a stay (ms), and not a ticket number (microseconds).
+local function is_end(score)
+    return score < 2 * now
+end
+
+-- What a user had who left and may have it back: their ticket number, or the end of their stay if
+-- they were inside. Else nil.
+local function old_ticket(user)
+    if tonumber(redis.call('ZSCORE', LEFT, user) or 0) <= now then
+        return nil
+    end
+    local ticket = tonumber(redis.call('HGET', TICKETS, user) or 0)
+    return ticket > now and ticket or nil
+end
+
+-- Forget what users had who left.
+local function forget(users)
+    if #users > 0 then
+        redis.call('ZREM', LEFT, unpack(users))
+        redis.call('HDEL', TICKETS, unpack(users))
+    end
+end
+
+-- Give a user who has none a place in `where`.
+local function put(user, where, score)
+    redis.call('ZADD', where, score, user)
+    seen(user, where)
+    forget({user})
+end
+
+-- Let a user in again who was inside when they left, if there is room: before those who wait, and
+-- also while the event is paused. Their stay ends when it would have. Returns whether they are in.
+local function let_back_in(user)
+    local ends = old_ticket(user)
+    if not ends or not is_end(ends) or redis.call('ZCARD', INSIDE) >= threshold then
+        return false
+    end
+    put(user, INSIDE, ends)
+    return true
+end
+
+-- Let a user in who has no place, if there is room and nobody waits, or they were inside just now.
+-- Returns whether they are in.
 local function let_in(user)
+    if let_back_in(user) then
+        return true
+    end
     if paused or redis.call('ZCARD', WAITING) > 0 or redis.call('ZCARD', INSIDE) >= threshold then
         return false
     end
-    redis.call('ZADD', INSIDE, latest, user)
-    seen(user, INSIDE)
+    put(user, INSIDE, latest)
     return true
 end
 

@@ -56,7 +56,8 @@ class WaitingRoom:
         self._on_waiting = on_waiting
 
     def check(self, user_id: str, event_id: str) -> dict[str, Any]:
-        """Let the user in, or put them into the line; they keep a place that they have."""
+        """Let the user in, or put them into the line; they keep a place that they have, or had
+        just now."""
         info = self._events.read(event_id)
         with self._redis():
             place = self._lines.enter(event_id, user_id)
@@ -69,12 +70,14 @@ class WaitingRoom:
         return _shown(self._show(user_id, event_id))
 
     def heartbeat(self, user_id: str, event_id: str) -> dict[str, Any]:
-        """Take a sign of life, and say whether the user still waits."""
-        place = self._show(user_id, event_id)
+        """Take a sign of life, and say whether the user still waits. Who was inside and left just
+        now is inside again, if there is room."""
+        place = self._show(user_id, event_id, let_back_in=True)
         return {"status": place.status, "queued": place.status == "queued"}
 
     def leave(self, user_id: str, event_id: str) -> None:
-        """Give up the user's place, inside or in the line; harmless where they have none."""
+        """Give up the user's place, inside or in the line; harmless where they have none. For
+        QUEUE_RETURN_SECONDS they may have it back."""
         self._events.read(event_id)
         with self._redis():
             self._lines.leave(event_id, user_id)
@@ -133,10 +136,10 @@ class WaitingRoom:
                 return
             gevent.sleep(LOCK_TTL_MS / 1000 / FREE_TRIES)
 
-    def _show(self, user_id: str, event_id: str) -> Place:
+    def _show(self, user_id: str, event_id: str, *, let_back_in: bool = False) -> Place:
         self._events.read(event_id)
         with self._redis():
-            place = self._lines.show(event_id, user_id)
+            place = self._lines.show(event_id, user_id, let_back_in=let_back_in)
         if place.status == "queued":
             self._on_waiting(event_id)
         return place

@@ -17,7 +17,7 @@ def seat_lock(event_id: str, seat_id: str) -> str:
 
 def waiting_room(event_id: str) -> list[str]:
     """The keys of an event's waiting room, in the order of lua/waiting_room.lua."""
-    parts = ("waiting", "seen", "inside", "pace", "control")
+    parts = ("waiting", "seen", "inside", "pace", "control", "left", "tickets")
     return [f"ticket:{{{event_id}}}:queue:{part}" for part in parts]
 
 

@@ -99,6 +99,8 @@ class QueueRules:
     """The longest stay, whatever signs of life there are."""
     no_show_seconds: int
     """The time in which someone who was admitted must give a sign of life."""
+    return_seconds: int
+    """The time in which someone who left may have their place back."""
     update_seconds: float
     """The shortest time between two `queue-updated` of one event."""
 
@@ -110,6 +112,7 @@ class QueueRules:
             ttl_seconds=settings.queue_ttl_seconds,
             max_stay_seconds=settings.queue_max_stay_seconds,
             no_show_seconds=settings.queue_no_show_seconds,
+            return_seconds=settings.queue_return_seconds,
             update_seconds=settings.update_seconds,
         )
 
@@ -134,13 +137,18 @@ class WaitingLines:
         self._list = LuaScript("waiting_lines")
 
     def enter(self, event_id: str, user_id: str) -> Place:
-        """Let the user in or put them at the end of the line; they keep a place that they have."""
+        """Let the user in or put them into the line, where they stood if they left just now, else
+        at the end; they keep a place that they have."""
         answer = self._run(self._enter, event_id, user_id, self._known_paused(event_id))
         return self._place(event_id, answer)
 
-    def show(self, event_id: str, user_id: str) -> Place:
-        """Take a sign of life of the user, and return their place."""
-        return self._place(event_id, self._run(self._show, event_id, user_id))
+    def show(self, event_id: str, user_id: str, *, let_back_in: bool = False) -> Place:
+        """Take a sign of life of the user, and return their place.
+
+        `let_back_in`: let them in again, if they were inside when they left just now, and there is
+        room.
+        """
+        return self._place(event_id, self._run(self._show, event_id, user_id, int(let_back_in)))
 
     def keep(self, event_id: str, user_ids: Collection[str]) -> list[str]:
         """Take a sign of life of many users, a thousand at most. Returns those who are inside."""
@@ -148,11 +156,12 @@ class WaitingLines:
         return inside
 
     def leave(self, event_id: str, user_id: str) -> None:
-        """Give up the user's place."""
-        self._run(self._leave, event_id, user_id)
+        """Give up the user's place. They may have it back within the rules' `return_seconds`."""
+        self._run(self._leave, event_id, user_id, self._rules.return_seconds * 1000)
 
     def end(self, event_id: str, begun: Mapping[str, int]) -> int:
-        """End the stays of many users, a thousand at most, and return how many ended. Users in
+        """End the stays of many users, a thousand at most, also of those who left just now or are
+        back in line with the rest of a stay. Return how many places were given up. Other users in
         line are not affected.
 
         `begun`: by user, how many ms ago the stay must have begun; a later one goes on.
