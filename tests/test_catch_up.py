@@ -1,5 +1,7 @@
 """Nothing is missed for good: reconnecting, versions, and a Redis that comes back."""
 
+import json
+import re
 import time
 from contextlib import ExitStack
 from urllib.parse import urlsplit
@@ -12,6 +14,7 @@ from tests.support.buyers import token_for
 from tests.support.catch_up import cancel, hold, hold_ticket, taken
 from tests.support.factories import section, ticket
 from tests.support.proxy import proxy
+from tests.support.websocket import newcomer
 from tests.support.wire import check_soon
 from ticket_service.realtime.rooms import MAX_ROOMS
 from ticket_service.stores.keys import session
@@ -63,7 +66,8 @@ def test_a_socket_that_reconnects_elsewhere_is_in_its_rooms_again(
         hold_ticket(service, event)
         client.wait("seat-locked", after=before, seconds=3)
         client.wait("ticket-updated", after=before, seconds=3)
-        client.wait("room-info", lambda told: told["eventId"] == last.id, after=before)
+        browser.connect(service.url).join("join-event", event)
+        client.wait("room-info", lambda told: told["userCount"] == 2, after=before)
         service.post(f"/queue/admin/clear/{event.id}", token=token_for(role="admin"))
         client.wait("queue-cleared", after=before)
         # What it leaves, it is not brought back to.
@@ -76,24 +80,67 @@ def test_a_socket_that_reconnects_elsewhere_is_in_its_rooms_again(
         client.close()
 
 
-def test_a_person_is_brought_back_to_what_all_his_sockets_joined(
+def test_a_person_is_brought_back_to_the_latest_that_any_of_his_sockets_joined(
     browser, service, start_service, make_event, database
 ):
     """But not to what is gone, which keeps nobody from the rest."""
     first, second, gone = (make_event(tickets=[ticket()]) for _ in range(3))
     token = token_for()
-    one = browser.connect(service.url, token)
-    for event in (gone, first):
-        one.join("join-event", event)
-    one.join("join-queue", gone)
-    other = browser.connect(service.url, token)
-    other.join("join-event", second)
-    with database.cursor() as cursor:
-        cursor.execute("DELETE FROM events WHERE id = %s", [gone.id])
-    back = browser.connect(start_service().url, token)  # which never knew what is gone
-    assert back.wait("session-restored").payload["eventId"] == second.id
-    hold_ticket(service, first)
-    back.wait("ticket-updated", lambda told: told["eventId"] == first.id)
+    with proxy(("127.0.0.1", service.port)) as balancer:
+        one = browser.connect(f"http://127.0.0.1:{balancer.port}", token)
+        one.join("join-event", first)
+        one.join("join-queue", gone)
+        browser.connect(service.url, token).join("join-event", second)
+        with database.cursor() as cursor:
+            cursor.execute("DELETE FROM events WHERE id = %s", [gone.id])
+        before = len(one.log)
+        balancer.upstream = ("127.0.0.1", start_service().port)  # which never knew what is gone
+        balancer.cut()
+        told = one.wait("session-restored", after=before).payload
+        assert (told["eventId"], told["queueEventId"]) == (second.id, None)
+        before = len(one.log)
+        hold_ticket(service, first)
+        hold_ticket(service, second)
+        one.wait("ticket-updated", lambda told: told["eventId"] == second.id, after=before)
+        time.sleep(1.5)
+        assert {told.payload["eventId"] for told in one.log[before:]} == {second.id}
+        one.close()
+
+
+@pytest.mark.parametrize("ends", ["close", "stay open"])
+def test_a_page_that_is_loaded_anew_is_put_into_no_room(browser, service, make_event, ends):
+    """Whatever earlier pages joined and did not leave: it joins what it shows."""
+    events, token = [make_event(tickets=[ticket()]) for _ in range(3)], token_for()
+    for event in events:
+        page = browser.connect(service.url, token)
+        page.join("join-event", event)
+        page.join("join-queue", event)
+        if ends == "close":
+            page.close()
+    fresh = browser.connect(service.url, token)
+    for event in events:
+        hold_ticket(service, event)
+    time.sleep(2)
+    assert {heard.name for heard in fresh.log} == {"#connect"}
+
+
+def test_who_shows_the_pid_of_a_connection_follows_it(service, event):
+    """As socket.io-client does by itself; ours is new each time, since nothing was replayed."""
+    token = token_for()
+    pids: list[bytes] = []
+    for _ in range(2):
+        with newcomer(service.port) as page:
+            page.say(
+                "40" + json.dumps({"token": token} | ({"pid": pids[0].decode()} if pids else {}))
+            )
+            accepted = page.read_until(rb'40\{"sid".*\}')
+            pids += re.findall(rb'"pid":"(.+?)"', accepted)
+            if len(pids) == 1:
+                page.say('421["join-event",' + json.dumps(event.id) + "]")
+                page.read_until(rb"431")
+            else:
+                assert b"session-restored" in accepted or page.read_until(b"session-restored")
+    assert len(set(pids)) == 2
 
 
 def test_a_session_lasts_an_hour_from_the_last_socket(browser, service, event, redis):

@@ -98,6 +98,7 @@ SOCKETIO = Library(
         ),
         Part("socketio.server:Server.eio", None, "the Engine.IO server beneath"),
         Part("socketio.server:Server.packet_class", None, "decodes a packet, to check it"),
+        Part("socketio.packet:Packet.encode", "self", "adds a pid to an accepted connection"),
         Part("socketio.packet:Packet.packet_type", None, "checked by the guard"),
         Part("socketio.packet:Packet.data", None, "checked by the guard"),
         Part(f"{_MANAGER}.__init__", "self", "subclassed: rooms that send to all at once"),

@@ -112,7 +112,7 @@ def ticket_updated(event_id: str, ticket_type_id: str, available: int, total: in
 
 
 def session_restored(sid: str, rooms: list[str], chosen: list[str]) -> RoomEvent:
-    """A socket was put back into these rooms. The payload names the last one of each kind."""
+    """A socket was put back into these rooms, one of each kind at most."""
     last = dict(room.split(":", 1) for room in rooms)
     payload = {
         "eventId": last.get("event"),

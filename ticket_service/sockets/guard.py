@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any
 
 import orjson
-from socketio.packet import CONNECT, DISCONNECT, EVENT
+from socketio.packet import CONNECT, DISCONNECT, EVENT, Packet
 from wsproto.frame_protocol import CloseReason
 
 from ticket_service.errors import ServiceUnavailable
@@ -112,6 +112,22 @@ def _check(server: Any, data: str | bytes) -> int:
         raise ValueError("nothing that we ask for")
     packet_type: int = packet.packet_type
     return packet_type
+
+
+class NumberedPacket(Packet):  # type: ignore[misc] # python-socketio has no types
+    """A packet that gives each accepted connection a `pid`.
+
+    socket.io-client (from 4.6) shows it when the same page connects again. A new page has none. So
+    we know which connection follows a lost one.
+    """
+
+    data: Any
+
+    def encode(self) -> Any:
+        """What is sent."""
+        if self.packet_type == CONNECT:
+            self.data = {**self.data, "pid": self.data["sid"]}
+        return super().encode()
 
 
 class Json:

@@ -31,7 +31,7 @@ from ticket_service.messages import preferred_language, sentence
 from ticket_service.realtime.budgets import SIGNED_IN
 from ticket_service.realtime.engine import EngineSocket
 from ticket_service.realtime.rooms import NAMESPACE, Rooms
-from ticket_service.sockets.guard import Json, guard, is_allowed, quiet_logger
+from ticket_service.sockets.guard import Json, NumberedPacket, guard, is_allowed, quiet_logger
 
 LATECOMERS_INTERVAL = 0.1
 """Seconds between two rounds of closing the sockets that connect during a stop."""
@@ -44,7 +44,7 @@ class Sockets:
     """The Socket.IO server: a WSGI application, called before Flask."""
 
     def __init__(self, app: Flask, rooms: Rooms, settings: Settings) -> None:
-        self._socketio = SocketIO(
+        self._socketio = SocketIO(  # type: ignore[call-arg] # the stubs lack `serializer`
             app,
             async_mode="gevent",
             client_manager=rooms,
@@ -52,6 +52,7 @@ class Sockets:
                 is_allowed, settings.frontend_urls
             ),
             json=Json,
+            serializer=NumberedPacket,
             async_handlers=False,  # one after the other, so a socket's last message wins
             logger=logging.getLogger("socketio"),
             engineio_logger=quiet_logger(),

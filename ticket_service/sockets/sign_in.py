@@ -1,4 +1,4 @@
-"""Connecting and disconnecting: the token is checked, and the person's rooms are restored."""
+"""Connecting and disconnecting: tokens are checked, and the rooms of lost connections restored."""
 
 from __future__ import annotations
 
@@ -46,7 +46,8 @@ class SignIn:
         self._restorer = restorer
 
     def connect(self, auth: object = None) -> None:
-        """Accept a socket with a valid token, and restore its rooms in the background.
+        """Accept a socket with a valid token. If it follows a lost one, restore its rooms in the
+        background: it shows the pid of that one (guard.NumberedPacket).
 
         Raises socketio's ConnectionRefusedError without one, or with too many sockets.
         """
@@ -67,7 +68,8 @@ class SignIn:
                 gevent.spawn(self._socket_limit.release, caller.user_id)
             problem = refusal(TooManySockets(limit=MAX_SOCKETS))
             raise ConnectionRefusedError(problem["error"], problem)
-        gevent.spawn(self._restore, sid)  # after the connection is confirmed
+        if isinstance(auth, Mapping) and "pid" in auth:
+            gevent.spawn(self._restore, sid)  # after the connection is confirmed
 
     def disconnect(self, reason: str) -> None:
         """Forget a socket. The person keeps their session and their place in line for a while.
@@ -84,24 +86,25 @@ class SignIn:
         self._memberships.update_session(client, kept=client.rooms)
 
     def _restore(self, sid: str) -> None:
-        """Put a socket into the rooms of the person's session."""
+        """Put a socket into the latest room of each kind of the person's session."""
         try:
             client = self._rooms.client(sid)
             session = self._sessions.update(client.user_id)
-            for room in session.rooms:
+            latest = {room.partition(":")[0]: room for room in session.rooms}
+            for room in latest.values():
                 try:
                     self._restorer.restore(sid, client, room)
                 except ServiceError as error:  # the other rooms may be fine
                     log.info("room not restored", extra={"room": room, "code": error.code})
             if session.rooms:
-                rooms = [room for room in session.rooms if room in client.rooms]
+                rooms = [room for room in latest.values() if room in client.rooms]
                 self._rooms.send(events.session_restored(sid, rooms, session.chosen))
         except (SocketGone, RedisUnavailable):
             log.info("session not restored")
 
 
 class Restorer:
-    """Puts a new socket back into the rooms of earlier ones."""
+    """Puts a socket back into the rooms of the one that it follows."""
 
     def __init__(
         self,
