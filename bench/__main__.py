@@ -20,7 +20,7 @@ from types import FrameType
 import psycopg2
 from redis import Redis, RedisError
 
-from bench import data, machine, report, rig, sockets
+from bench import data, dialogs, machine, report, rig, sockets
 from bench.expiry import release
 from bench.lines import ASKERS, lines
 from bench.load import measure
@@ -58,9 +58,7 @@ def main() -> None:
 
 def run(seconds: float, rounds: int, people: int) -> int:
     """Measure everything and print it. Returns the exit status."""
-    secret = secrets.token_hex(32)
-    os.environ.update(ENVIRONMENT="development", DB_SCHEMA="public")
-    os.environ.update(JWT_ALGORITHM="HS256", JWT_SECRET=secret)
+    secret = _settings()
     cores = Cores.split()
     os.sched_setaffinity(0, cores.ours)
     with ExitStack() as stack:
@@ -74,28 +72,36 @@ def run(seconds: float, rounds: int, people: int) -> int:
         content = data.load(stores.database_url, supply(seconds) * rounds)
         yardstick = stack.enter_context(rig.yardstick(folder, cores))
         with rig.service(folder, cores, stores) as fresh:
+            constants = [lambda: constant(yardstick, seconds)] * rounds
             room = sockets.measure(
-                fresh,
-                stores.redis_url,
-                content.ticket_type.event_id,
-                secret,
-                seconds,
-                [lambda: constant(yardstick, seconds)] * rounds,
+                fresh, stores.redis_url, content.ticket_type.event_id, secret, seconds, constants
             )
         redis = stack.enter_context(Redis.from_url(stores.redis_url, decode_responses=True))
         queued = stack.enter_context(lines(redis, content, people))
         service = stack.enter_context(rig.service(folder, cores, stores))
         meter = Meter(service, yardstick, redis, seconds)
         table = rows(content, queued, service, secret, seconds)
-        results = []
+        results, waiting = [], []
         for number in range(1, rounds + 1):
             print(f"Round {number} of {rounds}", flush=True)
-            results.append([*meter.round(table), *room.results[number - 1]])
+            measured = meter.round(table)
+            waiting.append(dialogs.measure(service, queued, secret, seconds, measured[0]))
+            results.append([*measured, *room.results[number - 1], waiting[-1].result])
         [buyers] = [row.requests for row in table if row.name.startswith("POST /reservations")]
         ended = release(service, stores.database_url, content.ticket_type, buyers, seconds)
-    print(*report.table(results), *room.remarks(), ended.remark(), sep="\n")
+    print(
+        *report.table(results), *room.remarks(), dialogs.remark(waiting), ended.remark(), sep="\n"
+    )
     print(*report.remarks(results, queued), sep="\n")
     return int(report.faults(results) > 0)
+
+
+def _settings() -> str:
+    """Set the environment of all that is started. Returns the secret of tokens."""
+    secret = secrets.token_hex(32)
+    os.environ.update(ENVIRONMENT="development", DB_SCHEMA="public")
+    os.environ.update(JWT_ALGORITHM="HS256", JWT_SECRET=secret)
+    return secret
 
 
 def constant(yardstick: Server, seconds: float) -> float:

@@ -27,9 +27,9 @@ PING, PONG = b"\x81\x012", "3"
 
 
 class Listener:
-    """A browser's WebSocket, in the room of one event."""
+    """A browser's WebSocket, in one room of an event: that of the message `join`."""
 
-    def __init__(self, port: int, token: str, event_id: str) -> None:
+    def __init__(self, port: int, token: str, event_id: str, join: str = "join-event") -> None:
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=ANSWER_TIMEOUT)
         self.received = 0
         """Messages of the room so far."""
@@ -38,7 +38,7 @@ class Listener:
         self._expect("0{")
         self._send("40" + json.dumps({"token": token}))
         self._expect('40{"sid"')
-        self._send("420" + json.dumps(["join-event", {"eventId": event_id}]))
+        self._send("420" + json.dumps([join, {"eventId": event_id}]))
         self._expect('430[{"success":true')
         self.socket.setblocking(False)
 

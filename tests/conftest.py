@@ -29,6 +29,7 @@ def pytest_configure() -> None:
 # The slowest files, the slowest first. They run first, so that none is left for one worker alone.
 LONG = (
     "test_waiting_room_crowd.py",
+    "test_waiting_dialogs.py",
     "test_bench.py",
     "test_deadlines.py",
     "test_newcomers.py",

@@ -25,6 +25,7 @@ ROWS = [
     "GET /queue/status, line of 20,000 |",
     "1,000 WebSockets in a room: deliveries |",
     "the same, each in a write of its own |",
+    "connections of waiting people |",
 ]
 
 

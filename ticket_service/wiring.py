@@ -254,6 +254,7 @@ def _connect_callbacks(
     bus.on("version", realtime.seats.on_version)
     bus.on("stock", realtime.stock.on_stock)
     bus.on("events", rules.services.rescheduling.on_events)
+    bus.on("people", realtime.presence.on_people)
     # After the subscription was interrupted, and messages may have been lost.
     bus.on_reconnect = [realtime.seats.refresh_all, rules.admissions.on_reconnect]
     # The last seat of an event may have been sold, or one may have come back.

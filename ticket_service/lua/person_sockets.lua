@@ -1,6 +1,8 @@
 -- Report how many sockets a person has on an instance, unless that makes too many.
 --
 -- KEYS[1]  sockets  hash: instance → how many sockets of the person it has, and when it reported (ms)
+-- KEYS[2]  rooms    see session.lua; only its time to live is extended
+-- KEYS[3]  choice   the same
 -- ARGV[1]  the calling instance
 -- ARGV[2]  how many it has now
 -- ARGV[3]  how many the person may have over all instances
@@ -8,7 +10,8 @@
 -- ARGV[5]  time to live, s
 -- ARGV[6..]  the instances that are alive, see instances.lua. Sockets of others do not count, unless
 --            they reported within ARGV[4]: they may just have started
--- Returns  1, or 0 if there are more than before and too many: then nothing changed
+-- Returns  {1, or 0 if there are more than before and too many: then nothing changed;
+--          1 if `rooms` exists}
 --
 -- Atomic because a person may connect to several instances at once. The report is a count, not a
 -- change of it, so the next report makes up for a lost one.
@@ -38,7 +41,7 @@ for position = 1, #counts, 2 do
 end
 
 if here > before and here + elsewhere > tonumber(ARGV[3]) then
-    return 0
+    return {0, 0}
 end
 if here > 0 then
     redis.call('HSET', SOCKETS, me, string.format('%d %d', here, now))
@@ -46,4 +49,5 @@ else
     redis.call('HDEL', SOCKETS, me)
 end
 redis.call('EXPIRE', SOCKETS, ARGV[5])
-return 1
+redis.call('EXPIRE', KEYS[3], ARGV[5])
+return {1, redis.call('EXPIRE', KEYS[2], ARGV[5])}

@@ -2,18 +2,18 @@
 --
 -- KEYS[1]  people     hash: user → on how many instances they are
 -- KEYS[2]  instances  sorted set: instance → when it last called (ms)
--- KEYS[3]  told       hash: the count that was last announced, when, and whether one is due
+-- KEYS[3]  told       hash: the count that was last announced, and when
 -- KEYS[4]  at:        prefix of the sets of users on one instance
 --                     (all keys are of one event: same hash tag)
 -- ARGV[1]  the calling instance
 -- ARGV[2]  time after which an instance that did not call counts as dead, ms
 -- ARGV[3]  shortest time between two announcements, ms
 -- ARGV[4]  '1' if the users who joined are all who are there
--- ARGV[5]  '1' to announce the count even if it did not change, since a socket joined
--- ARGV[6]  how many users joined
--- ARGV[7..]  users who joined, then users who left
--- Returns  {people, 1 if the count is to be announced}, or {-1, 0} if this instance counted as dead
---          or Redis lost its report: then it must report everyone
+-- ARGV[5]  how many users joined
+-- ARGV[6..]  users who joined, then users who left
+-- Returns  {people, 1 if the count differs from the one that was last announced, 1 if it is to be
+--          announced now}, or {-1, 0, 0} if this instance counted as dead or Redis lost its report:
+--          then it must report everyone
 --
 -- Atomic because a user who changes instances must be counted once, and a dead instance's users
 -- taken off once.
@@ -38,13 +38,13 @@ for _, instance in ipairs(redis.call('ZRANGEBYSCORE', INSTANCES, '-inf', now - d
 end
 
 if ARGV[4] ~= '1' and not redis.call('ZSCORE', INSTANCES, me) then
-    return {-1, 0}
+    return {-1, 0, 0}
 end
 
-local joined = tonumber(ARGV[6])
-for position = 7, #ARGV do
+local joined = tonumber(ARGV[5])
+for position = 6, #ARGV do
     local user = ARGV[position]
-    if position - 6 > joined then
+    if position - 5 > joined then
         remove(AT .. me, user)
     elseif redis.call('SADD', AT .. me, user) == 1 then
         redis.call('HINCRBY', PEOPLE, user, 1)
@@ -57,15 +57,13 @@ else
 end
 
 local people = redis.call('HLEN', PEOPLE)
-local told = redis.call('HMGET', TOLD, 'people', 'at', 'due')
-local due = ARGV[5] == '1' or told[3] == '1' or tonumber(told[1] or 0) ~= people
-local announce = due and now - tonumber(told[2] or 0) >= tonumber(ARGV[3])
+local told = redis.call('HMGET', TOLD, 'people', 'at')
+local changed = tonumber(told[1] or 0) ~= people
+local announce = changed and now - tonumber(told[2] or 0) >= tonumber(ARGV[3])
 if announce then
-    redis.call('HSET', TOLD, 'people', people, 'at', now, 'due', 0)
-elseif due then
-    redis.call('HSET', TOLD, 'due', 1)
+    redis.call('HSET', TOLD, 'people', people, 'at', now)
 end
 for _, key in ipairs({PEOPLE, INSTANCES, TOLD, AT .. me}) do
     redis.call('PEXPIRE', key, 3 * dead_after)
 end
-return {people, announce and 1 or 0}
+return {people, changed and 1 or 0, announce and 1 or 0}

@@ -68,8 +68,8 @@ class Announcer:
         self._emit(events.queue_cleared(event_id))
 
     def room_info(self, event_id: str, people: int) -> None:
-        """Emit to an event's room how many people are in it."""
-        self._emit(events.room_info(event_id, people))
+        """Announce how many people are in an event's room. realtime/presence.py emits it."""
+        self._bus.publish("people", eventId=event_id, people=people)
 
     def seat_update(self, event_id: str, holder: str, chosen: list[str], *, sender: str) -> None:
         """Emit what someone has chosen to the others who choose seats of this event.
@@ -94,10 +94,10 @@ class Announcer:
         for sid in self._rooms.forget_entry(user_id, event_id, asked_at):
             self.emit_locally(events.queue_stay_ended(event_id, sid))
 
-    def emit_locally(self, event: RoomEvent, *, skip: str | None = None) -> None:
+    def emit_locally(self, event: RoomEvent, *, skip: Collection[str] = ()) -> None:
         """Send an event to the sockets of this instance, under its name and its alias.
 
-        `skip`: the id of a socket that does not get it. Other greenlets may run meanwhile.
+        `skip`: the ids of sockets that do not get it. Other greenlets may run meanwhile.
         """
         alias = ALIASES.get(event.name) if self._aliases else None
         self._rooms.send(event, skip=skip, alias=alias)
@@ -108,7 +108,7 @@ class Announcer:
         if event.name == SEAT_UPDATE:
             self._choices.emit(event, message["skip"])
         elif self._rooms.occupied(event.room):
-            self.emit_locally(event, skip=message["skip"])
+            self.emit_locally(event)
 
     def on_admitted(self, message: dict[str, Any]) -> None:
         """Handle a message `admitted` of the bus: tell those people who have a socket here."""

@@ -58,7 +58,7 @@ class Choices:
         if pending is None:
             self._pending[room] = {}
             gevent.spawn_later(EMIT_INTERVAL, self._emit_pending, room)
-            self._rooms.send(event, skip=skip)
+            self._rooms.send(event, skip=[skip] if skip else ())
         elif holder in pending or len(pending) < MAX_PENDING:
             pending[holder] = event, skip  # replaces their earlier choice, and keeps its place
 
@@ -67,6 +67,6 @@ class Choices:
         while pending and self._rooms.occupied(room):
             for holder in list(islice(pending, MAX_PER_INTERVAL)):
                 event, skip = pending.pop(holder)
-                self._rooms.send(event, skip=skip)
+                self._rooms.send(event, skip=[skip] if skip else ())
             gevent.sleep(EMIT_INTERVAL)
         del self._pending[room]

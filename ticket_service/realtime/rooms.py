@@ -6,7 +6,7 @@ import itertools
 import logging
 import time
 from collections import Counter
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Collection, Hashable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -56,13 +56,15 @@ class Client:
     """Those of its rooms that it was put back into and has not asked for since."""
     entries: dict[str, float] = field(default_factory=dict)
     """When it was told that the person may enter, by event id (`time.monotonic()`)."""
+    told: dict[str, int] = field(default_factory=dict)
+    """How many people it was last told to be there, by room."""
 
 
 class _Outgoing(NamedTuple):
     """An encoded event."""
 
-    skip: str | None
-    """The id of a socket that does not get it."""
+    skip: frozenset[str]
+    """The ids of sockets that do not get it."""
     texts: list[bytes]
     """The Engine.IO messages: one under each name of the event."""
     frames: bytes
@@ -142,6 +144,7 @@ class Rooms(Manager):  # type: ignore[misc] # python-socketio has no types
         client = self.client(sid)
         if room in client.rooms:
             client.rooms.remove(room)
+            client.told.pop(room, None)
             self._uncount(room)
         self.leave_room(sid, NAMESPACE, room)
 
@@ -190,37 +193,41 @@ class Rooms(Manager):  # type: ignore[misc] # python-socketio has no types
         Only what they were told earlier than `before` (`time.monotonic()`) is forgotten. Returns
         the ids of the sockets concerned.
         """
-        sids = self.rooms.get(NAMESPACE, {}).get(person(user_id), ())
         knew = [
             sid
-            for sid in sids
+            for sid in self.sids(person(user_id))
             if sid in self.clients and self.clients[sid].entries.get(event_id, before) < before
         ]
         for sid in knew:
             del self.clients[sid].entries[event_id]
         return knew
 
+    def sids(self, room: str) -> list[str]:
+        """The ids of the sockets in a room."""
+        return list(self.rooms.get(NAMESPACE, {}).get(room, ()))
+
     def _clients_in(self, room: str) -> list[Client]:
-        sids = self.rooms.get(NAMESPACE, {}).get(room, ())
-        return [self.clients[sid] for sid in sids if sid in self.clients]
+        return [self.clients[sid] for sid in self.sids(room) if sid in self.clients]
 
     def expired(self, now: float) -> list[str]:
         """The ids of the sockets whose token expired by `now` (seconds since the epoch)."""
         return [sid for sid, client in self.clients.items() if client.expires_at <= now]
 
-    def send(self, event: RoomEvent, *, skip: str | None = None, alias: str | None = None) -> None:
+    def send(
+        self, event: RoomEvent, *, skip: Collection[str] = (), alias: str | None = None
+    ) -> None:
         """Queue an event for its room's sockets on this instance; a greenlet sends it.
 
         Events of one room arrive in order. Those that are queued while the room is being sent to
         go out together afterwards, with one write for each socket. Other greenlets may run
         meanwhile.
 
-        `skip`: the id of a socket that does not get it. `alias`: a second name to send it under.
+        `skip`: the ids of sockets that do not get it. `alias`: a second name to send it under.
         """
         names = (event.name, alias) if alias else (event.name,)
         # 4: a message (Engine.IO); 2: an event (Socket.IO)
         texts = [b"42" + orjson.dumps([name, event.payload]) for name in names]
-        outgoing = _Outgoing(skip, texts, b"".join(map(text_frame, texts)))
+        outgoing = _Outgoing(frozenset(skip), texts, b"".join(map(text_frame, texts)))
         outbox = self._outboxes.get(event.room)
         if outbox is None:
             outbox = self._outboxes[event.room] = {}
@@ -243,7 +250,7 @@ class Rooms(Manager):  # type: ignore[misc] # python-socketio has no types
     def _send(self, room: str, batch: list[_Outgoing]) -> None:
         """Send to each socket of a room. Other greenlets run after every SENDS_PER_TURN."""
         frames = b"".join(event.frames for event in batch)
-        skipped = {event.skip for event in batch}
+        skipped = frozenset().union(*(event.skip for event in batch))
         sockets = private_parts.open_sockets(self.server)
         members = list(self.rooms.get(NAMESPACE, {}).get(room, {}).items())
         for number, (sid, engine_sid) in enumerate(members, start=1):
@@ -251,7 +258,7 @@ class Rooms(Manager):  # type: ignore[misc] # python-socketio has no types
             if socket is not None and not socket.closed:
                 if sid not in skipped:
                     _push(socket, batch, frames)
-                elif rest := [event for event in batch if event.skip != sid]:
+                elif rest := [event for event in batch if sid not in event.skip]:
                     _push(socket, rest, b"".join(event.frames for event in rest))
             if number % SENDS_PER_TURN == 0:
                 gevent.sleep(0)

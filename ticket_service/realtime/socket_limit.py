@@ -6,7 +6,7 @@ import logging
 
 from ticket_service.realtime.rooms import Rooms
 from ticket_service.stores.coalescer import Coalescer
-from ticket_service.stores.person_sockets import PersonSockets
+from ticket_service.stores.person_sockets import PersonSockets, Report
 from ticket_service.stores.redis import RedisUnavailable
 
 MAX_SOCKETS = 20
@@ -21,7 +21,7 @@ class SocketLimit:
     def __init__(self, sockets: PersonSockets, rooms: Rooms) -> None:
         self._sockets = sockets
         self._rooms = rooms
-        self._coalescer: Coalescer[bool] = Coalescer()
+        self._coalescer: Coalescer[Report] = Coalescer()
         self._unreported: set[str] = set()
         """People whose count could not be reported, as Redis did not answer."""
 
@@ -30,11 +30,12 @@ class SocketLimit:
         Redis only the sockets of this instance count."""
         if self._rooms.sockets_of(user_id) > MAX_SOCKETS:
             return False
-        return self._report(user_id)
+        return self._report(user_id).accepted
 
-    def release(self, user_id: str) -> None:
-        """Stop counting an admitted socket, after `Rooms.remove_client`."""
-        self._report(user_id)
+    def release(self, user_id: str) -> bool:
+        """Stop counting an admitted socket, after `Rooms.remove_client`, and extend the person's
+        session. Returns False if Redis has none."""
+        return self._report(user_id).session
 
     def report(self) -> None:
         """Report that this instance is alive, and the counts that could not be reported before.
@@ -43,12 +44,12 @@ class SocketLimit:
         """
         self._sockets.heartbeat()
         while self._unreported:
-            if not self._report(user_id := self._unreported.pop()):
+            if not self._report(user_id := self._unreported.pop()).accepted:
                 log.info("more sockets than a person may have", extra={"user_id": user_id})
             if user_id in self._unreported:
                 return
 
-    def _report(self, user_id: str) -> bool:
+    def _report(self, user_id: str) -> Report:
         """Report the person's count, one call at a time, so that the latest count stays."""
         try:
             return self._coalescer.run(
@@ -56,4 +57,4 @@ class SocketLimit:
             )
         except RedisUnavailable:
             self._unreported.add(user_id)
-            return True
+            return Report(accepted=True, session=False)

@@ -56,7 +56,7 @@ class EventHandlers:
         self._event_infos.read(event_id)
         self._memberships.request_join(sid, events.event(event_id))
         self._memberships.join(sid, events.event(event_id))
-        people = self._presence.on_join(event_id)
+        people = self._presence.on_join(sid, event_id)
         stock = self._stock_feed.snapshot(event_id)
         return {"eventId": event_id, "userCount": people, "ticketTypes": stock}
 

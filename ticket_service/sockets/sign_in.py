@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Mapping
 
 import gevent
+from cachetools import TTLCache
 from socketio.exceptions import ConnectionRefusedError
 
 from ticket_service.errors import AuthenticationRequired, ServiceError, TooManySockets
@@ -22,6 +24,12 @@ from ticket_service.sockets.memberships import Memberships
 from ticket_service.stores.event_info import EventInfos
 from ticket_service.stores.redis import RedisUnavailable
 from ticket_service.stores.sessions import Sessions
+
+REMEMBERED_SECONDS = 60.0
+"""For so long the numbers are remembered that a lost connection was told."""
+
+MAX_REMEMBERED = 10_000
+"""Lost connections that are remembered; about 500 bytes each."""
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +52,10 @@ class SignIn:
         self._sessions = sessions
         self._memberships = memberships
         self._restorer = restorer
+        self._told: TTLCache[str, dict[str, int]] = TTLCache(
+            MAX_REMEMBERED, REMEMBERED_SECONDS, timer=time.monotonic
+        )
+        """`Client.told` of lost connections, by socket id, which is their pid."""
 
     def connect(self, auth: object = None) -> None:
         """Accept a socket with a valid token. If it follows a lost one, restore its rooms in the
@@ -51,7 +63,8 @@ class SignIn:
 
         Raises socketio's ConnectionRefusedError without one, or with too many sockets.
         """
-        token = auth.get("token") if isinstance(auth, Mapping) else None
+        auth = auth if isinstance(auth, Mapping) else {}
+        token = auth.get("token")
         try:
             if not isinstance(token, str):
                 raise AuthenticationRequired
@@ -59,8 +72,11 @@ class SignIn:
         except ServiceError as error:
             problem = refusal(error)
             raise ConnectionRefusedError(f"authentication: {problem['error']}", problem) from error
-        sid = current_sid()
-        self._rooms.add_client(sid, Client(caller.user_id, caller.expires_at))
+        sid, follows = current_sid(), auth.get("pid")
+        client = Client(caller.user_id, caller.expires_at)
+        if isinstance(follows, str):
+            client.told = self._told_to(follows)
+        self._rooms.add_client(sid, client)
         admitted = self._socket_limit.admit(caller.user_id)
         if not admitted or self._rooms.is_closed(sid):  # `disconnect` was not called
             self._rooms.remove_client(sid)
@@ -68,7 +84,7 @@ class SignIn:
                 gevent.spawn(self._socket_limit.release, caller.user_id)
             problem = refusal(TooManySockets(limit=MAX_SOCKETS))
             raise ConnectionRefusedError(problem["error"], problem)
-        if isinstance(auth, Mapping) and "pid" in auth:
+        if isinstance(follows, str):
             gevent.spawn(self._restore, sid)  # after the connection is confirmed
 
     def disconnect(self, reason: str) -> None:
@@ -79,11 +95,18 @@ class SignIn:
         client = self._rooms.clients.get(current_sid())
         self._rooms.remove_client(current_sid())
         if client is not None:
+            if client.told:
+                self._told[current_sid()] = client.told
             gevent.spawn(self._left, client)
 
     def _left(self, client: Client) -> None:
-        self._socket_limit.release(client.user_id)
-        self._memberships.update_session(client, kept=client.rooms)
+        if not self._socket_limit.release(client.user_id) and client.rooms:
+            self._memberships.update_session(client, kept=client.rooms)  # Redis lost it
+
+    def _told_to(self, pid: str) -> dict[str, int]:
+        """What a connection was told that is lost, or that we still take for open."""
+        lost = self._rooms.clients.get(pid)
+        return dict(lost.told) if lost else self._told.pop(pid, {})
 
     def _restore(self, sid: str) -> None:
         """Put a socket into the latest room of each kind of the person's session."""
@@ -136,7 +159,7 @@ class Restorer:
         self._rooms.join(sid, room)
         client.restored.add(room)
         if kind == "event":
-            self._presence.on_join(event_id)
+            self._presence.on_join(sid, event_id)
             self._stock_feed.ensure_read(event_id)
         elif kind == "seats":
             self._seat_feed.ensure_read(event_id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from typing import NamedTuple
 
 from ticket_service.stores import keys
 from ticket_service.stores.redis import LuaScript, Redis
@@ -10,6 +11,15 @@ from ticket_service.stores.sessions import SESSION_TTL
 
 DEAD_AFTER_MS = 20_000
 """After so long without a heartbeat an instance counts as dead, and its sockets as closed."""
+
+
+class Report(NamedTuple):
+    """The answer to a report."""
+
+    accepted: bool
+    """False, and nothing changed, if the count grew and is too many over all instances."""
+    session: bool
+    """Whether Redis has the rooms of the person's session."""
 
 
 class PersonSockets:
@@ -29,14 +39,12 @@ class PersonSockets:
             self._heartbeat, [keys.INSTANCES], self._instance, DEAD_AFTER_MS
         )
 
-    def report(self, user_id: str, count: int) -> bool:
-        """Report how many sockets a person has on this instance.
-
-        Returns False, and changes nothing, if `count` grew and is too many over all instances.
-        """
-        accepted = self._redis.run(
+    def report(self, user_id: str, count: int) -> Report:
+        """Report how many sockets a person has on this instance, and extend their session."""
+        rooms, choice, _, sockets = keys.session(user_id)
+        accepted, session = self._redis.run(
             self._report,
-            [keys.sockets(user_id)],
+            [sockets, rooms, choice],
             self._instance,
             count,
             self._max_sockets,
@@ -44,4 +52,4 @@ class PersonSockets:
             SESSION_TTL,
             *self._alive,
         )
-        return bool(accepted)
+        return Report(bool(accepted), bool(session))

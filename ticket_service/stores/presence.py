@@ -18,8 +18,10 @@ class Count(NamedTuple):
 
     people: int
     """-1 when this instance must report everyone again."""
+    changed: bool
+    """Whether it differs from the one that was last announced."""
     announce: bool
-    """Whether it is time to send the count to the event's room."""
+    """Whether it does, and it is time to send it to the event's room."""
 
 
 class PresenceCounts:
@@ -39,23 +41,20 @@ class PresenceCounts:
         left: Collection[str],
         *,
         everyone: bool,
-        requested: bool,
     ) -> Count:
         """Report the user ids that joined and left on this instance, a few thousand at most.
 
-        `everyone`: `joined` has all who are there. `requested`: announce the count even if it did
-        not change, since a socket joined. Call it every few seconds while anyone is there.
+        `everyone`: `joined` has all who are there. Call it every few seconds while anyone is there.
         """
-        flags = (int(everyone), int(requested))
-        people, announce = self._redis.run(
+        people, changed, announce = self._redis.run(
             self._script,
             keys.presence(event_id),
             self._instance,
             DEAD_AFTER_MS,
             self._update_ms,
-            *flags,
+            int(everyone),
             len(joined),
             *joined,
             *left,
         )
-        return Count(people, bool(announce))
+        return Count(people, bool(changed), bool(announce))
