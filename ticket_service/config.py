@@ -53,6 +53,7 @@ class Settings:
     queue_no_show_seconds: int
     queue_max_stay_seconds: int
     queue_return_seconds: int
+    queue_relay_channel: str
     update_seconds: float
     socket_aliases: bool
     drain_seconds: float
@@ -98,6 +99,7 @@ def _read(env: Env) -> Settings:
         queue_no_show_seconds=_whole(env, "QUEUE_NO_SHOW_SECONDS", 60, 1, 86_400),
         queue_max_stay_seconds=_whole(env, "QUEUE_MAX_STAY_SECONDS", 900, 1, 86_400),
         queue_return_seconds=_whole(env, "QUEUE_RETURN_SECONDS", 20, 0, 3_600),
+        queue_relay_channel=env.str("QUEUE_RELAY_CHANNEL", "", validate=Regexp(r"^(?!ticket:)")),
         update_seconds=env.float("UPDATE_SECONDS", 1.0, validate=Range(min=0.1, max=60)),
         socket_aliases=env.bool("SOCKET_ALIASES", True),
         drain_seconds=env.float("DRAIN_SECONDS", 3.0, validate=Range(min=0, max=10)),

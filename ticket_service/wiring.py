@@ -129,7 +129,7 @@ class _Realtime:
 
     def __init__(self, settings: Settings, stores: _Stores) -> None:
         self.rooms = Rooms()
-        self.bus = Bus(stores.loops_redis)
+        self.bus = Bus(stores.loops_redis, settings.queue_relay_channel)
         self.announcer = Announcer(
             self.bus, self.rooms, Choices(self.rooms), aliases=settings.socket_aliases
         )

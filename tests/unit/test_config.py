@@ -49,6 +49,7 @@ def test_the_defaults():
     assert parse_url(given.redis_url) == {"host": "localhost", "port": 6379, "db": 0}
     assert given.queue_max_stay_seconds == 900
     assert given.queue_return_seconds == 20
+    assert given.queue_relay_channel == ""
 
 
 def test_the_deployments_environment_works_as_it_is():
@@ -141,6 +142,7 @@ def test_the_front_end_may_be_named_as_the_deployments_of_today_do():
         ("QUEUE_MAX_STAY_SECONDS", "0"),
         ("QUEUE_MAX_STAY_SECONDS", "86401"),
         ("QUEUE_MAX_STAY_SECONDS", "15m"),
+        ("QUEUE_RELAY_CHANNEL", "ticket:bus"),
         ("QUEUE_RETURN_SECONDS", "-1"),
         ("QUEUE_RETURN_SECONDS", "3601"),
         ("LOG_LEVEL", "LOUD"),

@@ -1,11 +1,11 @@
 -- Before a purchase: check that the buyer is inside, or let them in, and take their seat locks.
 --
--- KEYS[1..7], ARGV[1..3]  see waiting_room.lua
+-- KEYS[1..7], ARGV[1..4]  see waiting_room.lua
 -- KEYS[8..]  one lock for each seat, of the same event
--- ARGV[4]  user
--- ARGV[5]  owner of the locks
--- ARGV[6]  time to live of the locks, ms
--- ARGV[7]  '1' when the caller knows that the event is paused
+-- ARGV[5]  user
+-- ARGV[6]  owner of the locks
+-- ARGV[7]  time to live of the locks, ms
+-- ARGV[8]  '1' when the caller knows that the event is paused
 -- Returns  {'inside', 0} if they are inside and the owner has every lock;
 --          {'inside', position in KEYS of a lock of another owner}: then no lock was taken;
 --          else their place in the waiting room, see place()
@@ -16,8 +16,8 @@
 
 local FIRST_LOCK = 8
 
-local user, owner = ARGV[4], ARGV[5]
-restore_pause(ARGV[7])
+local user, owner = ARGV[5], ARGV[6]
+restore_pause(ARGV[8])
 sweep()
 local status = renew(user)
 if status == 'queued' or not status and not let_in(user) then
@@ -26,7 +26,7 @@ end
 
 for position = FIRST_LOCK, #KEYS do
     local key = KEYS[position]
-    if not redis.call('SET', key, owner, 'NX', 'PX', ARGV[6]) and redis.call('GET', key) ~= owner then
+    if not redis.call('SET', key, owner, 'NX', 'PX', ARGV[7]) and redis.call('GET', key) ~= owner then
         for taken = FIRST_LOCK, position - 1 do
             if redis.call('GET', KEYS[taken]) == owner then
                 redis.call('DEL', KEYS[taken])

@@ -1,18 +1,18 @@
 -- Admit the next people in line, as many as there is room for, and publish who they are.
 --
--- KEYS, ARGV[1..3]  see waiting_room.lua
--- ARGV[4]  time in which those admitted must give a sign of life, ms
--- ARGV[5]  channel to publish them on
--- ARGV[6]  event
--- ARGV[7]  shortest time between two announcements of the numbers, ms
--- ARGV[8]  '1' if the caller knows that the event is paused
+-- KEYS, ARGV[1..4]  see waiting_room.lua
+-- ARGV[5]  time in which those admitted must give a sign of life, ms
+-- ARGV[6]  channel to publish them on
+-- ARGV[7]  event
+-- ARGV[8]  shortest time between two announcements of the numbers, ms
+-- ARGV[9]  '1' if the caller knows that the event is paused
 -- Returns  {people admitted, 1 if there is more to do at once, people waiting, people inside,
 --          threshold, 1 if these numbers are to be announced, 1 if paused}
 --
 -- Atomic because every instance runs it, and each person must be admitted once. Publishing is part
 -- of it, so that an instance that dies right after the call leaves nobody untold.
 
-restore_pause(ARGV[8])
+restore_pause(ARGV[9])
 local more = sweep()
 local line, inside = redis.call('ZCARD', WAITING), redis.call('ZCARD', INSIDE)
 local admitted = 0
@@ -28,14 +28,17 @@ if line > 0 and not paused then
     redis.call('PEXPIRE', PACE, TTL_MS)
 
     -- While people who are silent are left, the next in line may be one of them: sweep them first.
-    -- Being admitted is no sign of life. So the last sign is dated back, to expire after ARGV[4].
+    -- Being admitted is no sign of life. So the last sign is dated back, to expire after ARGV[5].
     local room = more and 0 or math.min(threshold - inside, line, BATCH)
     if room > 0 then
         local users, signs, stays = {}, {}, {}
-        local last_sign = now - silence + ARGV[4]
+        local last_sign = now - silence + ARGV[5]
         local popped = redis.call('ZPOPMIN', WAITING, room)
         for position = 1, #popped, 2 do
             local user = popped[position]
+            if relay_to then
+                relay('queue-entry-allowed', user, relay_to.allowed)
+            end
             users[#users + 1] = user
             signs[#signs + 1], signs[#signs + 2] = last_sign, user
             -- Who is back goes on with the rest of their stay: its end is their ticket number.
@@ -45,7 +48,7 @@ if line > 0 and not paused then
         redis.call('ZADD', INSIDE, unpack(stays))
         redis.call('PEXPIRE', SEEN, TTL_MS)
         redis.call('PEXPIRE', INSIDE, TTL_MS)
-        redis.call('PUBLISH', ARGV[5], cjson.encode({eventId = ARGV[6], userIds = users}))
+        redis.call('PUBLISH', ARGV[6], cjson.encode({eventId = ARGV[7], userIds = users}))
         admitted = #users
         line, inside = line - admitted, inside + admitted
         more = more or room == BATCH
@@ -55,7 +58,7 @@ else
 end
 
 local told = redis.call('HMGET', PACE, 'told', 'told_at')
-local announce = told[1] ~= numbers(line, inside) and now - tonumber(told[2] or 0) >= tonumber(ARGV[7])
+local announce = told[1] ~= numbers(line, inside) and now - tonumber(told[2] or 0) >= tonumber(ARGV[8])
 if announce then
     redis.call('HSET', PACE, 'told', numbers(line, inside), 'told_at', now)
     redis.call('PEXPIRE', PACE, TTL_MS)

@@ -1,28 +1,28 @@
 -- Read a waiting room's numbers for an admin, and set its threshold or its pause.
 --
--- KEYS, ARGV[1..3]  see waiting_room.lua
--- ARGV[4]  new threshold, or '' to leave it
--- ARGV[5]  '1' to pause, '0' to end a pause, '' to leave it
+-- KEYS, ARGV[1..4]  see waiting_room.lua
+-- ARGV[5]  new threshold, or '' to leave it
+-- ARGV[6]  '1' to pause, '0' to end a pause, '' to leave it
 -- Returns  {people waiting, people inside, threshold, 1 if paused, places that come free a second
 --          (text), seconds that the first in line has waited}
 --
 -- Atomic because the answer must show the effect of the change.
 
 sweep()
-if ARGV[4] ~= '' then
+if ARGV[5] ~= '' then
     -- The pace is proportional to the threshold, so scale what was measured.
     local measured = redis.call('HMGET', PACE, 'freed', 'earlier_freed')
     for position, field in ipairs({'freed', 'earlier_freed'}) do
         if measured[position] then
-            redis.call('HSET', PACE, field, math.floor(measured[position] * ARGV[4] / threshold))
+            redis.call('HSET', PACE, field, math.floor(measured[position] * ARGV[5] / threshold))
         end
     end
-    threshold = tonumber(ARGV[4])
+    threshold = tonumber(ARGV[5])
     redis.call('HSET', CONTROL, 'threshold', threshold)
 end
-if ARGV[5] ~= '' then
-    paused = ARGV[5] == '1'
-    redis.call('HSET', CONTROL, 'paused', ARGV[5])
+if ARGV[6] ~= '' then
+    paused = ARGV[6] == '1'
+    redis.call('HSET', CONTROL, 'paused', ARGV[6])
     redis.call('HDEL', PACE, 'at') -- a pause does not count as time without free places
 end
 redis.call('PEXPIRE', CONTROL, CONTROL_TTL_MS)

@@ -1,16 +1,16 @@
 -- Let a user in, or put them into the line: where they stood if they left just now, else at the end.
 -- They keep a place that they have.
 --
--- KEYS, ARGV[1..3]  see waiting_room.lua
--- ARGV[4]  user
--- ARGV[5]  '1' if the caller knows that the event is paused
+-- KEYS, ARGV[1..4]  see waiting_room.lua
+-- ARGV[5]  user
+-- ARGV[6]  '1' if the caller knows that the event is paused
 -- Returns  their place: see place()
 --
 -- Atomic because two people must not both get the last free place inside, and nobody may enter the
 -- line between the check that it is empty and the step inside.
 
-local user = ARGV[4]
-restore_pause(ARGV[5])
+local user = ARGV[5]
+restore_pause(ARGV[6])
 sweep()
 if not renew(user) and not let_in(user) then
     local last = redis.call('ZREVRANGE', WAITING, 0, 0, 'WITHSCORES')[2]

@@ -1,13 +1,13 @@
 -- Give up a user's place, inside or in the line.
 --
--- KEYS, ARGV[1..3]  see waiting_room.lua
--- ARGV[4]  user
--- ARGV[5]  time in which they may have it back, ms
+-- KEYS, ARGV[1..4]  see waiting_room.lua
+-- ARGV[5]  user
+-- ARGV[6]  time in which they may have it back, ms
 -- Returns  nothing
 --
 -- Atomic because a user who is admitted half-way would stay inside.
 
-local user, back_within = ARGV[4], tonumber(ARGV[5])
+local user, back_within = ARGV[5], tonumber(ARGV[6])
 sweep()
 forget(redis.call('ZRANGEBYSCORE', LEFT, '-inf', now, 'LIMIT', 0, BATCH))
 local had = redis.call('ZSCORE', WAITING, user) or redis.call('ZSCORE', INSIDE, user)

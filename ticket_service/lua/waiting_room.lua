@@ -10,6 +10,8 @@
 -- ARGV[1]  threshold, unless an admin set another
 -- ARGV[2]  how long a place, inside or in the line, lasts without a sign of life, ms
 -- ARGV[3]  longest stay, whatever signs of life there are, ms
+-- ARGV[4]  '', or where other programs hear the queue's events, as JSON: `channel`, and the sentences
+--          for people, `allowed` and `ended`
 --
 -- All keys are of one event (same hash tag). Nobody is in `waiting` and `inside` at once, and `seen`
 -- has exactly the users of both; `left` has none of them. A ticket number is the time of entering in
@@ -72,6 +74,15 @@ local function count_freed(places)
     end
 end
 
+local relay_to = ARGV[4] ~= '' and cjson.decode(ARGV[4])
+
+-- Publish an event of a user for other programs, if there are any.
+local function relay(event, user, message)
+    local event_id = string.match(WAITING, '{(.-)}')
+    local payload = {eventId = event_id, userId = user, message = message}
+    redis.call('PUBLISH', relay_to.channel, cjson.encode({event = event, payload = payload}))
+end
+
 -- Take away the places of users, BATCH at most, and count the freed places inside.
 local function let_go(users)
     if #users > 0 then
@@ -79,6 +90,16 @@ local function let_go(users)
         redis.call('ZREM', SEEN, unpack(users))
         count_freed(redis.call('ZREM', INSIDE, unpack(users)))
     end
+end
+
+-- Let users go, BATCH at most, and tell other programs of the stays that end by it.
+local function end_places(users)
+    for _, user in ipairs(relay_to and users or {}) do
+        if redis.call('ZSCORE', INSIDE, user) then
+            relay('queue-stay-ended', user, relay_to.ended)
+        end
+    end
+    let_go(users)
 end
 
 -- Let users go whose stay has reached its longest, inside or back in line, then those who are
@@ -90,7 +111,7 @@ local function sweep()
     local last_scores = {{INSIDE, now}, {WAITING, now}, {SEEN, now - silence}}
     for _, range in ipairs(last_scores) do
         local over = redis.call('ZRANGEBYSCORE', range[1], '-inf', range[2], 'LIMIT', 0, BATCH)
-        let_go(over)
+        end_places(over)
         more = more or #over == BATCH
     end
     return more

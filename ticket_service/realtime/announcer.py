@@ -61,11 +61,11 @@ class Announcer:
 
     def queue_updated(self, event_id: str, waiting: int, inside: int, threshold: int) -> None:
         """Emit the numbers of a waiting room to its room."""
-        self._emit(events.queue_updated(event_id, waiting, inside, threshold))
+        self._emit_queue(events.queue_updated(event_id, waiting, inside, threshold))
 
     def queue_cleared(self, event_id: str) -> None:
         """Emit to a waiting room's room that everyone was sent away."""
-        self._emit(events.queue_cleared(event_id))
+        self._emit_queue(events.queue_cleared(event_id))
 
     def room_info(self, event_id: str, people: int) -> None:
         """Announce how many people are in an event's room. realtime/presence.py emits it."""
@@ -118,6 +118,14 @@ class Announcer:
     def _notify(self, event_id: str) -> None:
         for callback in self.on_change:
             callback(event_id)
+
+    def _emit_queue(self, event: RoomEvent) -> None:
+        """Send an event to the sockets of all instances, and once to other programs.
+
+        What concerns one person is relayed by the scripts of the waiting room.
+        """
+        self._emit(event)
+        self._bus.relay(event.name, event.payload)
 
     def _emit(self, event: RoomEvent, *, skip: str | None = None) -> None:
         """Send an event to the sockets of all instances."""

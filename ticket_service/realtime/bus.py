@@ -30,8 +30,11 @@ log = logging.getLogger(__name__)
 class Bus:
     """One instance's end of the channel."""
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: Redis, relay_channel: str) -> None:
+        """`relay_channel`: where `relay` publishes; empty: nowhere."""
         self._redis = redis
+        self._relay_channel = relay_channel
+        self._relayed: list[dict[str, Any]] = []
         self._handlers: dict[str, Handler] = {}
         self._outbox: list[dict[str, Any]] = []
         self._pending = Event()
@@ -48,13 +51,24 @@ class Bus:
             self._outbox.append({"kind": kind, **message})
         self._pending.set()
 
+    def relay(self, event: str, payload: dict[str, Any]) -> None:
+        """Publish an event for other programs, soon. Never waits and never fails."""
+        if self._relay_channel and len(self._relayed) < MAX_PENDING:
+            self._relayed.append({"event": event, "payload": payload})
+            self._pending.set()
+
     def send_forever(self) -> None:
         """Send what is published. Run it in a greenlet of its own."""
         while True:
             self._pending.wait()
             self._pending.clear()
             messages, self._outbox = self._outbox, []
+            relayed, self._relayed = self._relayed, []
             try:
+                for message in relayed:
+                    self._redis.command(
+                        "PUBLISH", self._relay_channel, orjson.dumps(message).decode()
+                    )
                 self._redis.command("PUBLISH", keys.BUS, orjson.dumps(messages).decode())
             except RedisUnavailable:
                 log.warning("announced to this instance only", extra={"messages": len(messages)})

@@ -11,7 +11,10 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
+import orjson
+
 from ticket_service.config import Settings
+from ticket_service.messages import sentence
 from ticket_service.stores import keys
 from ticket_service.stores.guards import Guards
 from ticket_service.stores.locks import LOCK_TTL_MS
@@ -103,6 +106,8 @@ class QueueRules:
     """The time in which someone who left may have their place back."""
     update_seconds: float
     """The shortest time between two `queue-updated` of one event."""
+    relay_channel: str = ""
+    """Where other programs hear of admissions and ended stays; empty: nowhere."""
 
     @classmethod
     def of(cls, settings: Settings) -> QueueRules:
@@ -114,6 +119,7 @@ class QueueRules:
             no_show_seconds=settings.queue_no_show_seconds,
             return_seconds=settings.queue_return_seconds,
             update_seconds=settings.update_seconds,
+            relay_channel=settings.queue_relay_channel,
         )
 
 
@@ -125,6 +131,7 @@ class WaitingLines:
         self._redis = redis
         self._rules = rules
         self._guards = guards or Guards()
+        self._relay = _relay(rules.relay_channel)
         self._enter = _script("queue_enter")
         self._show = _script("queue_show")
         self._keep = _script("queue_keep")
@@ -268,8 +275,17 @@ class WaitingLines:
             rules.threshold,
             rules.ttl_seconds * 1000,
             rules.max_stay_seconds * 1000,
+            self._relay,
             *arguments,
         )
+
+
+def _relay(channel: str) -> str:
+    """The argument by which the scripts publish for other programs."""
+    if not channel:
+        return ""
+    sentences = {"allowed": sentence("ENTRY_ALLOWED", "ko"), "ended": sentence("STAY_ENDED", "ko")}
+    return orjson.dumps({"channel": channel, **sentences}).decode()
 
 
 def _script(name: str) -> LuaScript:
