@@ -70,8 +70,11 @@ def test_leaving_twice_forgets_nothing(service, room):
 
 
 def test_who_waited_takes_no_place_by_a_sign_of_life_or_a_hold(service, event):
+    """Also where there is room: the admissions are paused."""
     run_queue(service, event.id, threshold=1)
-    _, first, second = arrive(service, event.id, 3)
+    inside, first, second = arrive(service, event.id, 3)
+    run_queue(service, event.id, paused=True)
+    inside.leave()
     first.leave()
     assert first.heartbeat() == {"status": "not_in_queue", "queued": False}
     check_error(buy_seat(service, event, first.token), 403, "QUEUE_REQUIRED")
@@ -161,10 +164,13 @@ def test_a_stranger_comes_in_by_no_heartbeat(service, event):
 
 
 def test_after_the_time_one_goes_to_the_end(strict, room):
-    inside, _, first, *_ = arrive(strict, room, 5)
+    """Also while something is kept of somebody who left later."""
+    inside, _, first, *_, later = arrive(strict, room, 6)
     first.leave()
     inside.leave()
-    time.sleep(SOON + 0.1)
+    time.sleep(SOON / 2)
+    later.leave()
+    time.sleep(SOON / 2 + 0.1)
     assert first.check()["position"] == 2
     assert inside.heartbeat()["status"] == "not_in_queue"
     assert inside.check()["position"] == 3
@@ -214,7 +220,7 @@ def test_nothing_is_kept_of_those_who_do_not_come_back(strict, event, redis):
 def test_a_crowd_that_loads_its_pages_again_exceeds_no_threshold(
     service, other_service, event, redis
 ):
-    """Everybody leaves and is back at once, while the loops give the free places on."""
+    """Everybody leaves and is back soon, while the loops give the free places on."""
     run_queue(service, event.id, threshold=7)
     people = arrive(service, event.id, 30)
     inside = keys.waiting_room(event.id)[2]
@@ -224,6 +230,7 @@ def test_a_crowd_that_loads_its_pages_again_exceeds_no_threshold(
         nonlocal most
         instance = (service, other_service)[number % 2]
         visitor.leave(instance)
+        time.sleep(number % 4 * 0.3)  # so that the place of some is given on meanwhile
         if number % 3 == 0:
             visitor.heartbeat()
         visitor.check(instance)
