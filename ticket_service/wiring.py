@@ -18,13 +18,13 @@ from ticket_service.http.tokens import TokenVerifier
 from ticket_service.realtime.announcer import Announcer
 from ticket_service.realtime.bus import Bus
 from ticket_service.realtime.choices import Choices
+from ticket_service.realtime.event_feed import EventFeed
 from ticket_service.realtime.feeds import MAX_CONCURRENT_READS, Feeds
 from ticket_service.realtime.message_limit import BURST, PER_SECOND
 from ticket_service.realtime.presence import PresenceReporter
 from ticket_service.realtime.rooms import MAX_ROOMS, Rooms
 from ticket_service.realtime.seat_feed import SeatFeed
 from ticket_service.realtime.socket_limit import MAX_SOCKETS, SocketLimit
-from ticket_service.realtime.stock_feed import StockFeed
 from ticket_service.server.loops import RESTART_INTERVAL, Loop
 from ticket_service.services.admissions import ADMISSION_INTERVAL, Admissions
 from ticket_service.services.after_write import AfterWrite
@@ -128,22 +128,20 @@ class _Realtime:
     """Sending to browsers."""
 
     def __init__(self, settings: Settings, stores: _Stores) -> None:
-        self.rooms = Rooms()
-        self.bus = Bus(stores.loops_redis, settings.queue_relay_channel)
-        self.announcer = Announcer(
-            self.bus, self.rooms, Choices(self.rooms), aliases=settings.socket_aliases
+        feeds, redis, update_seconds = stores.feeds, stores.loops_redis, settings.update_seconds
+        self.rooms = rooms = Rooms()
+        self.bus = bus = Bus(redis, settings.queue_relay_channel)
+        choices = Choices(rooms)
+        self.announcer = announcer = Announcer(bus, rooms, choices, aliases=settings.socket_aliases)
+        self.seats = SeatFeed(feeds, redis, bus, rooms, announcer)
+        self.events = EventFeed(
+            feeds, Versions(redis), rooms, announcer, update_seconds=update_seconds
         )
-        self.seats = SeatFeed(
-            stores.feeds, stores.loops_redis, self.bus, self.rooms, self.announcer
-        )
-        self.stock = StockFeed(
-            stores.feeds, self.rooms, self.announcer, update_seconds=settings.update_seconds
-        )
-        self.feeds = Feeds(self.rooms, self.seats, self.stock)
-        counts = PresenceCounts(stores.loops_redis, settings.update_seconds)
-        self.presence = PresenceReporter(counts, self.rooms, self.announcer)
+        self.feeds = Feeds(rooms, self.seats, self.events)
+        counts = PresenceCounts(redis, update_seconds)
+        self.presence = PresenceReporter(counts, rooms, announcer)
         person_sockets = PersonSockets(stores.redis, MAX_SOCKETS)
-        self.socket_limit = SocketLimit(person_sockets, self.rooms)
+        self.socket_limit = SocketLimit(person_sockets, rooms)
 
 
 class _Rules:
@@ -199,14 +197,14 @@ class _SocketHandlers:
         waiting_room = rules.services.waiting_room
         self.memberships = memberships = Memberships(rooms, stores.sessions)
         restorer = Restorer(
-            rooms, memberships, event_infos, waiting_room, presence, seats, realtime.stock
+            rooms, memberships, event_infos, waiting_room, presence, seats, realtime.events
         )
         self.sign_in = SignIn(
             self.verifier, rooms, realtime.socket_limit, stores.sessions, memberships, restorer
         )
         self.messages = Messages(
             rooms,
-            EventHandlers(memberships, event_infos, presence, realtime.stock),
+            EventHandlers(memberships, event_infos, presence, realtime.events),
             QueueHandlers(rooms, memberships, event_infos, waiting_room),
             SeatHandlers(
                 rooms,
@@ -252,7 +250,8 @@ def _connect_callbacks(
     bus.on("admitted", announcer.on_admitted)
     bus.on("seats", realtime.seats.on_seats)
     bus.on("version", realtime.seats.on_version)
-    bus.on("stock", realtime.stock.on_stock)
+    bus.on("stock", realtime.events.on_stock)
+    bus.on("status", realtime.events.on_status)
     bus.on("events", rules.services.rescheduling.on_events)
     bus.on("people", realtime.presence.on_people)
     # After the subscription was interrupted, and messages may have been lost.

@@ -34,7 +34,7 @@ class Announcer:
         self._bus.publish("seats", eventId=event_id, seats=dict.fromkeys(seat_ids, status))
 
     def stock_changed(self, event_id: str) -> None:
-        """Announce that the stock of an event changed. realtime/stock_feed.py reads and emits
+        """Announce that the stock of an event changed. realtime/event_feed.py reads and emits
         it."""
         self._notify(event_id)
         self._bus.publish("stock", eventId=event_id)
@@ -55,9 +55,9 @@ class Announcer:
         """Tell all instances that another program made or changed events."""
         self._bus.publish("events")
 
-    def event_status(self, event_id: str, status: str) -> None:
-        """Emit the new status of an event to its room."""
-        self._emit(events.event_status(event_id, status))
+    def status_changed(self, event_id: str) -> None:
+        """Announce that an event has another status. realtime/event_feed.py reads and emits it."""
+        self._bus.publish("status", eventId=event_id)
 
     def queue_updated(self, event_id: str, waiting: int, inside: int, threshold: int) -> None:
         """Emit the numbers of a waiting room to its room."""

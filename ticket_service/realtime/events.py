@@ -79,7 +79,7 @@ def room_info(event_id: str, people: int) -> RoomEvent:
 
 
 def event_status(event_id: str, status: str) -> RoomEvent:
-    """An event's sale began, ended, or sold out."""
+    """An event has another status than before: its sale began or ended, it is sold out, …"""
     return RoomEvent("event-status", event(event_id), {"eventId": event_id, "status": status})
 
 

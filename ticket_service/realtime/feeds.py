@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from ticket_service.realtime import events
+from ticket_service.realtime.event_feed import EventFeed
 from ticket_service.realtime.rooms import Rooms
 from ticket_service.realtime.seat_feed import SeatFeed
-from ticket_service.realtime.stock_feed import StockFeed
 from ticket_service.stores.each_event import for_each_event
 
 MAX_CONCURRENT_READS = 2
@@ -15,10 +15,10 @@ MAX_CONCURRENT_READS = 2
 class Feeds:
     """Polls both feeds, event by event."""
 
-    def __init__(self, rooms: Rooms, seats: SeatFeed, stock: StockFeed) -> None:
+    def __init__(self, rooms: Rooms, seats: SeatFeed, event_feed: EventFeed) -> None:
         self._rooms = rooms
         self._seats = seats
-        self._stock = stock
+        self._event_feed = event_feed
 
     def poll(self) -> None:
         """Poll every event that a socket of this instance watches. Call it about once a second.
@@ -26,14 +26,14 @@ class Feeds:
         Raises ServiceUnavailable when nothing can be read.
         """
         with_seats = self._rooms.ids(events.seats(""))
-        with_stock = self._rooms.ids(events.event(""))
+        looked_at = self._rooms.ids(events.event(""))
 
         def poll(event_id: str) -> None:
             if event_id in with_seats:
                 self._seats.poll(event_id)
-            if event_id in with_stock:
-                self._stock.poll(event_id)
+            if event_id in looked_at:
+                self._event_feed.poll(event_id)
 
-        for_each_event("feeds", with_seats | with_stock, poll, at_once=MAX_CONCURRENT_READS)
+        for_each_event("feeds", with_seats | looked_at, poll, at_once=MAX_CONCURRENT_READS)
         self._seats.drop_unwatched()
-        self._stock.drop_unwatched()
+        self._event_feed.drop_unwatched()

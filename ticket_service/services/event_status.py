@@ -131,7 +131,7 @@ class EventStatus:
 
     def _settle_together(self, event_ids: list[str]) -> int:
         rows = self._postgres.transaction(SETTLE_EVENTS, {"event_ids": event_ids})
-        for event_id, status in rows:
+        for event_id, _ in rows:
             self._versions.change(event_id)
-            self._announcer.event_status(event_id, status)
+            self._announcer.status_changed(event_id)
         return len(rows)

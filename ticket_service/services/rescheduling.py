@@ -1,4 +1,4 @@
-"""What another service tells when it made or changed events: look at everything again."""
+"""What is done when another program reports that it made or changed events."""
 
 from __future__ import annotations
 
@@ -9,20 +9,18 @@ from ticket_service.realtime.announcer import Announcer
 
 
 class Rescheduling:
-    """Forgets what is kept of events, and has the times of all sales looked at, on all instances.
+    """Makes every instance check the times of all sales, and read again what it cached of events.
 
-    People who look at an event are told by those who find the change: services/event_status.py and
-    the feeds.
+    Browsers are told by realtime/event_feed.py, which finds the changes in the tables.
     """
 
     def __init__(self, announcer: Announcer, look_again: Sequence[Callable[[], None]]) -> None:
-        """`look_again`: what is done on each instance."""
+        """`look_again`: called on each instance. None of them may wait."""
         self._announcer = announcer
         self._look_again = look_again
 
     def reschedule(self) -> None:
-        """Have everything looked at again: on this instance at once, on the others as soon as they
-        hear of it."""
+        """Have all events looked at again: here before this returns, on other instances soon."""
         self.on_events({})
         self._announcer.events_changed()
 

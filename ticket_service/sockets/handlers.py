@@ -14,11 +14,11 @@ from marshmallow import Schema, ValidationError
 from ticket_service.errors import InvalidInput, NotInRoom, ServiceError
 from ticket_service.realtime import events
 from ticket_service.realtime.announcer import Announcer
+from ticket_service.realtime.event_feed import EventFeed
 from ticket_service.realtime.message_limit import MessageLimit
 from ticket_service.realtime.presence import PresenceReporter
 from ticket_service.realtime.rooms import Rooms, SocketGone
 from ticket_service.realtime.seat_feed import SeatFeed
-from ticket_service.realtime.stock_feed import StockFeed
 from ticket_service.services.event_seats import EventSeats
 from ticket_service.services.waiting_room import WaitingRoom
 from ticket_service.sockets.answers import current_sid, failure, refusal
@@ -43,12 +43,12 @@ class EventHandlers:
         memberships: Memberships,
         event_infos: EventInfos,
         presence: PresenceReporter,
-        stock_feed: StockFeed,
+        event_feed: EventFeed,
     ) -> None:
         self._memberships = memberships
         self._event_infos = event_infos
         self._presence = presence
-        self._stock_feed = stock_feed
+        self._event_feed = event_feed
 
     def join(self, sid: str, payload: dict[str, Any]) -> dict[str, Any]:
         """Join an event's room. The answer has its stock and its number of people now."""
@@ -57,7 +57,7 @@ class EventHandlers:
         self._memberships.request_join(sid, events.event(event_id))
         self._memberships.join(sid, events.event(event_id))
         people = self._presence.on_join(sid, event_id)
-        stock = self._stock_feed.snapshot(event_id)
+        stock = self._event_feed.snapshot(event_id)
         return {"eventId": event_id, "userCount": people, "ticketTypes": stock}
 
     def leave(self, sid: str, payload: dict[str, Any]) -> dict[str, Any]:

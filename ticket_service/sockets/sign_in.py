@@ -13,11 +13,11 @@ from socketio.exceptions import ConnectionRefusedError
 from ticket_service.errors import AuthenticationRequired, ServiceError, TooManySockets
 from ticket_service.http.tokens import TokenVerifier
 from ticket_service.realtime import events
+from ticket_service.realtime.event_feed import EventFeed
 from ticket_service.realtime.presence import PresenceReporter
 from ticket_service.realtime.rooms import Client, Rooms, SocketGone
 from ticket_service.realtime.seat_feed import SeatFeed
 from ticket_service.realtime.socket_limit import MAX_SOCKETS, SocketLimit
-from ticket_service.realtime.stock_feed import StockFeed
 from ticket_service.services.waiting_room import WaitingRoom
 from ticket_service.sockets.answers import current_sid, refusal
 from ticket_service.sockets.memberships import Memberships
@@ -137,7 +137,7 @@ class Restorer:
         waiting_room: WaitingRoom,
         presence: PresenceReporter,
         seat_feed: SeatFeed,
-        stock_feed: StockFeed,
+        event_feed: EventFeed,
     ) -> None:
         self._rooms = rooms
         self._memberships = memberships
@@ -145,7 +145,7 @@ class Restorer:
         self._waiting_room = waiting_room
         self._presence = presence
         self._seat_feed = seat_feed
-        self._stock_feed = stock_feed
+        self._event_feed = event_feed
 
     def restore(self, sid: str, client: Client, room: str) -> None:
         """Put a socket into a room of its session, unless it is in too many rooms by now.
@@ -160,7 +160,7 @@ class Restorer:
         client.restored.add(room)
         if kind == "event":
             self._presence.on_join(sid, event_id)
-            self._stock_feed.ensure_read(event_id)
+            self._event_feed.ensure_read(event_id)
         elif kind == "seats":
             self._seat_feed.ensure_read(event_id)
         else:
