@@ -1,7 +1,7 @@
-"""The time by which a request is answered, whatever it waits for: the gateway gives up after 10 s.
+"""The deadline of a request. All its waits end by then, since the gateway gives up after 10 s.
 
-The deadline belongs to the greenlet that answers. A greenlet that it starts has none, and neither
-have the loops and the handlers of sockets: each of their waits only has a limit of its own.
+The deadline is set for the greenlet that handles the request. Greenlets that it starts, loops and
+socket handlers have no deadline: each of their waits has only its own time-out.
 """
 
 from __future__ import annotations
@@ -13,30 +13,31 @@ from contextvars import ContextVar
 from math import inf
 
 REQUEST_SECONDS = 7.5
-"""Seconds from the head of a request, or from the end of its body, until it waits for nothing more.
-A call to Redis that was begun before may take 2 s longer (`redis_state.TRY_TIMEOUT`)."""
+"""Seconds that a request may take, counted from its head, or from the end of its body if it has
+one. A call to Redis that began before the deadline may end up to 2 s after it
+(`redis_state.TRY_TIMEOUT`)."""
 
 LAST_SECONDS = 1.0
-"""Of these, the last for Redis alone: when the answer of PostgreSQL to a write is given up, kept
-answers are still made stale."""
+"""The last of these seconds, in which only Redis is called. So even if PostgreSQL does not answer a
+write in time, the cached answers about that event can still be invalidated."""
 
 _ends_at: ContextVar[float] = ContextVar("deadline", default=inf)
 
 
 def start() -> None:
-    """Begin the time of a request."""
+    """Set the deadline of a request that begins now."""
     _ends_at.set(time.monotonic() + REQUEST_SECONDS)
 
 
 def lift() -> None:
-    """Have no deadline: this greenlet may serve a request that may take longer."""
+    """Remove the deadline, for a request that may take longer."""
     _ends_at.set(inf)
 
 
 def left(limit: float, keep: float = 0.0) -> float:
-    """Seconds to wait at most: `limit`, or what is left of the time if that is less; never below 0.
+    """How many seconds a wait may take: `limit`, or the time until the deadline if that is less.
 
-    `keep`: seconds to leave for what comes after the wait.
+    `keep`: seconds before the deadline that are kept for later work. The result is never negative.
     """
     ends_at = _ends_at.get()
     if ends_at == inf:
@@ -45,15 +46,17 @@ def left(limit: float, keep: float = 0.0) -> float:
 
 
 def over(keep: float = 0.0) -> bool:
-    """Whether no more than `keep` seconds are left."""
+    """Whether the deadline is no more than `keep` seconds away."""
     return left(1.0, keep=keep) == 0
 
 
 @contextmanager
 def shared() -> Iterator[None]:
-    """Work that a request may come to share has a deadline like that of a request.
+    """Give the work of this block the deadline of a request that begins now, unless it has an
+    earlier one.
 
-    So nobody who shares it waits longer than for their own: who came first ends first.
+    For work whose result several callers share. The one who does the work came first, so it ends
+    before the deadline of any other.
     """
     token = _ends_at.set(min(_ends_at.get(), time.monotonic() + REQUEST_SECONDS))
     try:
