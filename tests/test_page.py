@@ -92,3 +92,78 @@ def hold_seat(window: Window, label: str) -> None:
     window.wait(lambda shown: shown["live"])
     window.do("choose", label)
     assert window.do("hold")["alert"] is None
+
+
+def test_whoever_waits_keeps_the_place_and_holds_a_seat_after_reloads(
+    pages: Pages, service: Service, event: Event
+):
+    run_queue(service, event.id, threshold=1)
+    inside, behind = Visitor(service, event.id), Visitor(service, event.id)
+    inside.check()
+    buyer = pages.window(token_for())
+    assert buyer.do("load", "detail", event.id)["waiting"]["position"] == 1
+    assert behind.check()["position"] == 2
+    buyer.wait(lambda shown: shown["waiting"]["rounds"] >= 3)
+
+    assert buyer.do("reload")["waiting"]["position"] == 1
+    buyer.wait(lambda shown: shown["waiting"]["rounds"] >= 1)
+    assert {shown["waiting"]["position"] for shown in buyer.history} == {1}
+    assert behind.stands() == ("queued", 2)
+
+    inside.leave()
+    buyer.wait(lambda shown: shown["screen"] == "seats")
+    assert behind.stands() == ("queued", 1)
+    behind.leave()
+    assert buyer.do("reload")["standing"] == "active"
+    hold_seat(buyer, "VIP-1-2")
+    assert buyer.shows["lines"] == ["VIP-1-2"]
+
+
+def test_two_people_see_each_others_seats(pages: Pages, event: Event):
+    first, second = pages.window(token_for()), pages.window(token_for())
+    open_hall(event, first, second)
+    for window in (first, second):
+        window.wait(lambda shown: shown["people"] == 2)
+    first.do("choose", "VIP-1-1")
+    second.wait(lambda shown: shown["chosenByOthers"] == ["VIP-1-1"])
+    assert first.shows["chosenByOthers"] == []
+
+    second.do("choose", "VIP-1-1")
+    first.wait(lambda shown: shown["chosenByOthers"] == ["VIP-1-1"])
+    assert first.do("hold")["screen"] == "reservation"
+    second.wait(lambda shown: (shown["seats"]["VIP-1-1"], shown["chosen"]) == ("locked", []))
+
+    before = len(second.history)
+    second.do("loseConnection")
+    pages.wait_for(lambda: any(not shown["live"] for shown in second.history[before:]))
+    second.wait(lambda shown: shown["live"])
+    rows = first.do("cancel")["rows"]
+    assert [row["state"] for row in rows] == ["cancelled failed"]
+    second.wait(lambda shown: shown["seats"]["VIP-1-1"] == "available")
+    hold_seat(second, "VIP-1-1")
+
+
+def test_two_windows_of_one_person_do_not_stand_in_each_others_way(
+    pages: Pages, service: Service, event: Event
+):
+    run_queue(service, event.id, threshold=1)
+    token = token_for()
+    first, second = pages.window(token), pages.window(token)
+    open_hall(event, first, second)
+    first.do("choose", "VIP-1-1")
+    second.wait(lambda shown: shown["chosenByOthers"] == ["VIP-1-1"])
+    assert first.do("reload")["standing"] == "active"
+    hold_seat(first, "VIP-1-1")
+    second.wait(lambda shown: shown["seats"]["VIP-1-1"] == "locked")
+    second.wait(lambda shown: shown["people"] == 1)
+    second.do("choose", "VIP-1-2")
+    assert second.do("hold")["alert"] is None
+    lines = [row["lines"] for row in second.do("go", "mine")["rows"]]
+    assert lines == [["VIP-1-2 1매"], ["VIP-1-1 1매"]]
+
+
+def open_hall(event: Event, *windows: Window) -> None:
+    for window in windows:
+        assert window.do("load", "detail", event.id)["waiting"] is None
+        window.do("chooseSeats")
+        window.wait(lambda shown: shown["live"])
