@@ -11,7 +11,7 @@ from dev.servers import Servers
 from tests.support import others
 from tests.support.balancer import Balancer
 from tests.support.buyers import token_for
-from tests.support.factories import Event, section
+from tests.support.factories import Event, section, ticket
 from tests.support.internal import TOKEN, tell_payment
 from tests.support.page import ORIGIN, Pages, Window, run_pages
 from tests.support.payments import MakeEvent
@@ -86,6 +86,25 @@ def test_a_seat_is_bought_and_the_next_in_line_comes_in(
     check_soon(waiting.stands, ("active", 0), seconds=5)
     [row] = buyer.do("load", "mine")["rows"]
     assert row == {"id": held["id"], "state": "confirmed completed", "lines": ["VIP-1-1 1매"]}
+
+
+def test_tickets_are_held_and_their_time_runs_out(
+    pages: Pages, database: Connection, make_event: MakeEvent
+):
+    event = make_event(tickets=[ticket("스탠딩")])
+    buyer = pages.window(token_for())
+    buyer.do("load", "detail", event.id)
+    refused = buyer.do("buyTickets", 11)
+    assert refused["screen"] == "detail"
+    assert refused["alert"] == "티켓은 종류별로 한 번에 최대 10매까지 예매할 수 있습니다."
+
+    held = buyer.do("buyTickets", 2)
+    assert (held["screen"], held["state"]) == ("reservation", "pending pending")
+    assert held["lines"] == ["스탠딩 2매"]
+    others.end(database, held["id"])
+    assert buyer.do("reload")["state"] == "cancelled failed"
+    [row] = buyer.do("go", "mine")["rows"]
+    assert row == {"id": held["id"], "state": "cancelled failed", "lines": ["스탠딩 2매"]}
 
 
 def hold_seat(window: Window, label: str) -> None:

@@ -120,12 +120,19 @@ function itemLines(items) {
   });
 }
 
+/** The lines of a hold: the label of a seat, or the name of a ticket type. */
+function heldLines(seats) {
+  return seats.map((line) => {
+    needs(line, "price", "quantity");
+    return line.seatLabel ?? `${needs(line, "ticketTypeName").ticketTypeName} ${line.quantity}매`;
+  });
+}
+
 /** A hold with its count-down. The payment happens elsewhere, and loads the success page. */
 class Reservation extends Screen {
   async load() {
     const { reservation } = await this.network.get(`/seats/reservation/${this.id}`);
-    const lines = reservation.seats.map((seat) => needs(seat, "seatLabel", "price").seatLabel);
-    this.reservation = reservationView(reservation, lines);
+    this.reservation = reservationView(reservation, heldLines(reservation.seats));
     this.end = Date.parse(needs(reservation, "expires_at").expires_at);
     this.every(SECOND_MS, () => this.render());
   }
