@@ -223,7 +223,7 @@ def test_the_probe_names_a_loop_that_is_late_and_sends_no_buyer_away(
 
     check_soon(instance.state, (200, "ok"), seconds=10)
     with database.cursor() as cursor:
-        cursor.execute("ALTER TABLE reservations RENAME COLUMN expires_at TO gone")
+        cursor.execute("ALTER TABLE reservations RENAME COLUMN payment_status TO gone")
         try:
             check_soon(late, ["expiry"], seconds=10)
             assert instance.state() == (200, "degraded")
@@ -231,7 +231,7 @@ def test_the_probe_names_a_loop_that_is_late_and_sends_no_buyer_away(
             assert metric(service, "ticket_loop_lag_seconds", loop="expiry") > 5
             assert metric(service, "ticket_expiry_overdue_seconds") > 5
         finally:
-            cursor.execute("ALTER TABLE reservations RENAME COLUMN gone TO expires_at")
+            cursor.execute("ALTER TABLE reservations RENAME COLUMN gone TO payment_status")
     check_soon(instance.state, (200, "ok"), seconds=10)
     assert late() == []
     assert metric(service, "ticket_loop_lag_seconds", loop="expiry") < 5
