@@ -70,10 +70,13 @@ def test_it_is_forbidden_without_the_token(instances: list[Service], headers: di
 
 
 def test_it_is_forbidden_where_no_token_is_set(service: Service):
-    check_error(reschedule(service), 403, "FORBIDDEN")
+    """An empty one is not the right one then."""
+    for token in (TOKEN, ""):
+        answer = reschedule(service, headers={"X-Internal-Token": token})
+        check_error(answer, 403, "FORBIDDEN")
 
 
-def test_every_instance_looks_at_all_sales_and_those_who_look_are_told(
+def test_all_sales_are_looked_at_and_those_who_look_are_told_on_every_instance(
     instances: list[Service], make_event: MakeEvent, database: Connection
 ):
     """Several times, for an instance looks by itself every five seconds."""
