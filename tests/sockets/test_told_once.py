@@ -53,7 +53,7 @@ def test_who_is_put_back_hears_the_number_of_people_only_if_it_differs(browser, 
 
 def test_a_second_tab_hears_the_number_and_nobody_else_does(browser, service, other_service, event):
     token = token_for()
-    first, other = browser.connect(service.url, token), browser.connect(service.url)
+    first, other = browser.connect(service.url, token), browser.connect(other_service.url)
     for client in (first, other):
         client.join("join-event", event)
     for client in (first, other):
