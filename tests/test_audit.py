@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -17,14 +17,12 @@ from psycopg2.extensions import connection as Connection
 from dev.workspace import ROOT
 from tests.support.buyers import token_for
 from tests.support.databases import balanced_database, own_database_url
-from tests.support.factories import Event, one, section, ticket
+from tests.support.factories import Event, MakeEvent, one, section, ticket
 from tests.support.holds import hold_seats, hold_tickets
 from tests.support.internal import TOKEN, audit, metric
 from tests.support.others import pay
 from tests.support.service import Service, run_service
 from tests.support.wire import check_soon
-
-MakeEvent = Callable[..., Event]
 
 GAUGE = "ticket_audit_faults"
 

@@ -8,11 +8,10 @@ import pytest
 
 from dev.servers import Servers
 from tests.support.buyers import token_for
-from tests.support.factories import Event
+from tests.support.factories import MakeEvent
 from tests.support.service import Response, Service, run_service
 from tests.support.tokens import UUID
 
-MakeEvent = Callable[..., Event]
 StartService = Callable[..., Service]
 
 

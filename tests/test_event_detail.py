@@ -1,7 +1,6 @@
 """An event, its ticket types and the seat layouts, as anyone may look at them."""
 
 import json
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -10,11 +9,9 @@ import pytest
 from psycopg2.extensions import connection as Connection
 
 from tests.support.events import get
-from tests.support.factories import Event, section, ticket
+from tests.support.factories import Event, MakeEvent, section, ticket
 from tests.support.service import Service
 from tests.support.wire import check_error, check_soon, is_time
-
-MakeEvent = Callable[..., Event]
 
 
 def make_detailed_event(make_event: MakeEvent, database: Connection, creator: str) -> Event:

@@ -1,6 +1,5 @@
 """The list of events: its pages, filters and search."""
 
-from collections.abc import Callable
 from datetime import datetime, timedelta
 from uuid import uuid4
 
@@ -8,11 +7,9 @@ import pytest
 from psycopg2.extensions import connection as Connection
 
 from tests.support.events import get, listed, word
-from tests.support.factories import Event, insert, section, ticket
+from tests.support.factories import MakeEvent, insert, section, ticket
 from tests.support.service import Service
 from tests.support.wire import check_soon
-
-MakeEvent = Callable[..., Event]
 
 HOUR = timedelta(hours=1)
 

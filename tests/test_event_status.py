@@ -1,23 +1,19 @@
 """Sales that begin, end and sell out: each event has the right status at the right time."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
-from pathlib import Path
 
-import pytest
 from psycopg2.extensions import connection as Connection
 
 from tests.support.browser import Client, run_client
 from tests.support.buyers import token_for
-from tests.support.databases import balanced_database, own_database_url
-from tests.support.factories import Event, one, section, ticket
+from tests.support.databases import balanced_database, own_database_url, own_instances
+from tests.support.factories import Event, MakeEvent, one, section, ticket
 from tests.support.internal import metric
-from tests.support.service import Service, run_services
+from tests.support.service import Service
 from tests.support.wire import check_soon
-
-MakeEvent = Callable[..., Event]
 
 SWEEP = 10
 """Seconds within which what another program changed is to be noticed."""
@@ -30,10 +26,7 @@ database_url = own_database_url
 database = balanced_database
 
 
-@pytest.fixture(scope="module")
-def instances(database_url: str, folder: Path) -> Iterator[list[Service]]:
-    with run_services(folder, 2, DATABASE_URL=database_url) as started:
-        yield started
+instances = own_instances
 
 
 def status(database: Connection, event: Event) -> str:

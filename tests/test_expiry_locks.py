@@ -3,7 +3,7 @@
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -13,13 +13,11 @@ from psycopg2.extensions import connection as Connection
 
 from tests.support.buyers import token_for
 from tests.support.databases import balanced_database, own_database_url
-from tests.support.factories import Event, one, section, ticket
+from tests.support.factories import Event, MakeEvent, one, section, ticket
 from tests.support.holds import hold_seats, hold_tickets
 from tests.support.internal import metric
 from tests.support.service import Service, run_service
 from tests.support.wire import check_soon
-
-MakeEvent = Callable[..., Event]
 
 MANY = 250
 """Holds of one event: more than are ended in one transaction."""

@@ -1,6 +1,6 @@
 """What the gateway sends: paths without a version, slashes at the end, a host of its own."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
 from uuid import uuid4
@@ -10,12 +10,10 @@ import pytest
 from dev.processes import free_port
 from dev.servers import Servers
 from tests.support.buyers import token_for
-from tests.support.factories import Event, section, ticket
+from tests.support.factories import Event, MakeEvent, section, ticket
 from tests.support.service import Response, Service, run_service
 from tests.support.tokens import UUID
 from tests.support.wire import check_error, check_soon
-
-MakeEvent = Callable[..., Event]
 
 SHOP = "https://tickets.example"
 

@@ -10,10 +10,9 @@ from uuid import uuid4
 import psutil
 
 from tests.support.buyers import token_for
-from tests.support.factories import Event, section
+from tests.support.factories import MakeEvent, section
 from tests.support.service import Service
 
-MakeEvent = Callable[..., Event]
 StartService = Callable[..., Service]
 
 

@@ -11,7 +11,7 @@ from uuid import uuid4
 import pytest
 
 from tests.support.browser import run_client
-from tests.support.factories import Event, section, ticket
+from tests.support.factories import Event, MakeEvent, section, ticket
 from tests.support.service import Response, Service, run_service
 from tests.support.visitors import Visitor, arrive, overview, run_queue
 from tests.support.waiting_lines import own_redis_url
@@ -21,8 +21,6 @@ redis_url = own_redis_url
 
 LONGEST, SILENT, NO_SHOW = 4, 2, 1
 """Seconds: the longest stay, and how long one without a sign of life lasts."""
-
-MakeEvent = Callable[..., Event]
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,14 +16,12 @@ from redis import Redis
 from dev.servers import valkey
 from tests.support.databases import balanced_database, own_database_url
 from tests.support.degradation import Instance, behind_proxies, subfolder
-from tests.support.factories import Event, one, ticket
+from tests.support.factories import MakeEvent, one, ticket
 from tests.support.holds import hold_tickets
 from tests.support.internal import metric
 from tests.support.service import Service, run_service
 from tests.support.wire import check_soon, is_time
 from ticket_service.stores import keys
-
-MakeEvent = Callable[..., Event]
 
 LOOPS = {
     "bus-send",

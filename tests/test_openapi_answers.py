@@ -11,12 +11,11 @@ from dev.servers import Servers
 from tests.support import internal
 from tests.support.buyers import token_for
 from tests.support.databases import new_database
-from tests.support.factories import Event, make_event, section, ticket
+from tests.support.factories import Event, MakeEvent, make_event, section, ticket
 from tests.support.holds import hold_seats
 from tests.support.openapi import INTERNAL_CALLS, Spec, body_schema, faults, openapi_spec
 from tests.support.service import Response, Service
 
-MakeEvent = Callable[..., Event]
 Check = Callable[..., Any]
 
 RESERVE, BOOK = "/api/v1/seats/reserve", "/api/v1/reservations"

@@ -11,10 +11,9 @@ from dev.servers import Servers
 from tests.support import others
 from tests.support.balancer import Balancer
 from tests.support.buyers import token_for
-from tests.support.factories import Event, section, ticket
+from tests.support.factories import Event, MakeEvent, section, ticket
 from tests.support.internal import TOKEN, tell_payment
 from tests.support.page import ORIGIN, Pages, Window, run_pages
-from tests.support.payments import MakeEvent
 from tests.support.service import Service, run_services
 from tests.support.visitors import Visitor, run_queue
 from tests.support.wire import check_soon

@@ -11,7 +11,7 @@ from redis import Redis
 from dev.servers import Servers
 from tests.support import factories
 from tests.support.buyers import at_once, token_for
-from tests.support.factories import Event, one, section, ticket
+from tests.support.factories import MakeEvent, one, section, ticket
 from tests.support.seat_map import (
     cancel,
     execute,
@@ -24,7 +24,6 @@ from tests.support.seat_map import (
 from tests.support.service import Service
 from tests.support.wire import check_soon
 
-MakeEvent = Callable[..., Event]
 StartService = Callable[..., Service]
 
 STADIUM = [section(name, rows=49, seats=25) for name in ("A", "B", "C", "D")]

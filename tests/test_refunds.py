@@ -13,7 +13,7 @@ from dev.servers import Servers
 from tests.support.buyers import at_once
 from tests.support.databases import balanced_database, connected, migrated_database
 from tests.support.degradation import eventually, row_locked
-from tests.support.factories import Event, one, section, ticket
+from tests.support.factories import Event, MakeEvent, one, section, ticket
 from tests.support.internal import TOKEN, metric, tell_payment
 from tests.support.others import end, pay
 from tests.support.payments import check_refund, run_out, verdicts
@@ -23,8 +23,6 @@ from tests.support.wire import check_error, is_korean
 
 ROUNDS = 5
 """Tries that the negative control has to go wrong; unless the machine is busy, the first does."""
-
-MakeEvent = Callable[..., Event]
 
 
 @pytest.fixture(scope="module")

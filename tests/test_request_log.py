@@ -4,7 +4,6 @@ import json
 import re
 import socket
 import time
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -12,13 +11,10 @@ from uuid import uuid4
 import pytest
 
 from tests.support.buyers import token_for
-from tests.support.factories import Event, section, ticket
+from tests.support.factories import MakeEvent, section, ticket
 from tests.support.service import Service
 from tests.support.tokens import UUID
 from tests.support.wire import check_soon
-
-MakeEvent = Callable[..., Event]
-
 
 # Request ids
 

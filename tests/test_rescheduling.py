@@ -1,22 +1,18 @@
 """What the administration service tells when it made or changed events."""
 
-from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
 from psycopg2.extensions import connection as Connection
 
 from tests.support.browser import run_client
-from tests.support.databases import balanced_database, own_database_url
-from tests.support.factories import Event, section, ticket
+from tests.support.databases import balanced_database, own_database_url, own_instances
+from tests.support.factories import Event, MakeEvent, section, ticket
 from tests.support.internal import SERVICE, TOKEN
-from tests.support.service import Response, Service, run_services
+from tests.support.service import Response, Service
 from tests.support.wire import check_error, check_soon
-
-MakeEvent = Callable[..., Event]
 
 PATH = "/internal/reschedule-event-status"
 
@@ -30,10 +26,7 @@ database_url = own_database_url
 database = balanced_database
 
 
-@pytest.fixture(scope="module")
-def instances(database_url: str, folder: Path) -> Iterator[list[Service]]:
-    with run_services(folder, 2, DATABASE_URL=database_url, INTERNAL_API_TOKEN=TOKEN) as started:
-        yield started
+instances = own_instances
 
 
 def reschedule(service: Service, **options: Any) -> Response:
@@ -114,7 +107,7 @@ def test_what_was_kept_of_events_is_forgotten(
     instances: list[Service], make_event: MakeEvent, database: Connection
 ):
     """At once here, and as soon as they hear of it on the others. What is read anew is the price
-    of the seats too, which a map keeps for a minute."""
+    of the seats too, which a map keeps for ten seconds."""
     event = make_event(title="Before", sections=[section(seats=2, price=50_000)])
     paths = [f"/events/{event.id}", "/events?limit=100", f"/seats/events/{event.id}"]
     for turn in range(10):

@@ -13,7 +13,7 @@ from psycopg2.extensions import connection as Connection
 from dev.servers import Servers
 from tests.support import factories
 from tests.support.buyers import at_once, token_for
-from tests.support.factories import Event, insert, one, section, ticket
+from tests.support.factories import Event, MakeEvent, insert, one, section, ticket
 from tests.support.seat_map import (
     cancel,
     execute,
@@ -26,7 +26,6 @@ from tests.support.seat_map import (
 from tests.support.service import Service
 from tests.support.wire import check_error, check_soon
 
-MakeEvent = Callable[..., Event]
 StartService = Callable[..., Service]
 
 

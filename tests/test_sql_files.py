@@ -15,15 +15,13 @@ import pytest
 from psycopg2.extensions import connection as Connection
 
 from tests.support.databases import balanced_database, connected, own_database_url
-from tests.support.factories import Event, one, section, ticket
+from tests.support.factories import Event, MakeEvent, one, section, ticket
 from tests.support.holds import hold_seats, hold_tickets
 from ticket_service.services.holds import HoldVerdict
 from ticket_service.services.payments import PaymentVerdict
 from ticket_service.services.reservations import CancelVerdict
 from ticket_service.stores import sql_files
 from ticket_service.stores.sql_files import read_statements
-
-MakeEvent = Callable[..., Event]
 
 ALL = sorted(path.stem for path in sql_files.FOLDER.glob("*.sql"))
 

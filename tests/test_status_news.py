@@ -1,7 +1,7 @@
 """A status that another program writes reaches everyone who looks at the event, once."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,12 +9,10 @@ from psycopg2.extensions import connection as Connection
 
 from tests.support.browser import Browser, Client
 from tests.support.databases import balanced_database, own_database_url
-from tests.support.factories import Event, section, ticket
+from tests.support.factories import Event, MakeEvent, section, ticket
 from tests.support.internal import SERVICE, TOKEN
 from tests.support.service import Service, run_services
 from tests.support.wire import check_soon
-
-MakeEvent = Callable[..., Event]
 
 SOON = 2.0
 """Seconds within which everyone is told."""

@@ -1,6 +1,6 @@
 """Whose a reservation is, and users whom the database does not know."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from uuid import uuid4
@@ -13,13 +13,11 @@ from dev.servers import Servers
 from tests.support import factories
 from tests.support.buyers import token_for
 from tests.support.databases import new_database
-from tests.support.factories import Event, insert, section, ticket
+from tests.support.factories import MakeEvent, insert, section, ticket
 from tests.support.service import Service, run_service
 from tests.support.tokens import UUID
 from tests.support.wire import check_error
 from ticket_service.stores import schema
-
-MakeEvent = Callable[..., Event]
 
 
 def test_another_persons_reservation_is_not_found(service: Service, make_event: MakeEvent):

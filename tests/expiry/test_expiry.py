@@ -13,7 +13,6 @@ from tests.support.books import check_books
 from tests.support.browser import run_client
 from tests.support.buyers import token_for
 from tests.support.expiry import (
-    MakeEvent,
     buy_seats,
     buy_tickets,
     inside,
@@ -22,7 +21,7 @@ from tests.support.expiry import (
     states,
     taken,
 )
-from tests.support.factories import one, section, ticket
+from tests.support.factories import MakeEvent, one, section, ticket
 from tests.support.holds import hold_seats, hold_tickets
 from tests.support.internal import tell_payment
 from tests.support.others import pay

@@ -10,8 +10,8 @@ from psycopg2.extensions import connection as Connection
 
 from tests.support.books import check_books
 from tests.support.browser import run_client
-from tests.support.expiry import MakeEvent, StartService, last_stock, states
-from tests.support.factories import one, section, ticket
+from tests.support.expiry import StartService, last_stock, states
+from tests.support.factories import MakeEvent, one, section, ticket
 from tests.support.holds import hold_seats, hold_tickets
 from tests.support.internal import audit, metric
 from tests.support.service import Service

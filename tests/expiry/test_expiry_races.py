@@ -17,8 +17,8 @@ from tests.support import factories
 from tests.support.books import faults
 from tests.support.buyers import token_for
 from tests.support.databases import connected, new_database
-from tests.support.expiry import MakeEvent, StartService, states
-from tests.support.factories import Event, section, ticket
+from tests.support.expiry import StartService, states
+from tests.support.factories import Event, MakeEvent, section, ticket
 from tests.support.holds import hold_seats, hold_tickets
 from tests.support.internal import TOKEN, audit, tell_payment
 from tests.support.others import pay

@@ -1,16 +1,11 @@
 """What the tests of this folder share: two instances with a database of their own."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 from redis import Redis
 
-from tests.support.databases import balanced_database, own_database_url
-from tests.support.factories import Event, section, ticket
-from tests.support.internal import TOKEN
-from tests.support.payments import MakeEvent
-from tests.support.service import Service, run_services
+from tests.support.databases import balanced_database, own_database_url, own_instances
+from tests.support.factories import Event, MakeEvent, section, ticket
+from tests.support.service import Service
 from ticket_service.stores import keys
 
 database_url = own_database_url
@@ -20,10 +15,7 @@ database_url = own_database_url
 database = balanced_database
 
 
-@pytest.fixture(scope="module")
-def instances(database_url: str, folder: Path) -> Iterator[list[Service]]:
-    with run_services(folder, 2, DATABASE_URL=database_url, INTERNAL_API_TOKEN=TOKEN) as started:
-        yield started
+instances = own_instances
 
 
 @pytest.fixture

@@ -5,12 +5,11 @@ from redis import Redis
 
 from tests.support.browser import run_client
 from tests.support.buyers import token_for
-from tests.support.factories import Event, one, section, ticket
+from tests.support.factories import Event, MakeEvent, one, section, ticket
 from tests.support.internal import metric, tell_payment
 from tests.support.others import pay
 from tests.support.payments import (
     AT_ONCE,
-    MakeEvent,
     buy_seats,
     buy_tickets,
     check_refund,

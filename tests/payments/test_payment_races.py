@@ -12,11 +12,11 @@ from psycopg2.extensions import connection as Connection
 
 from tests.support.books import check_books
 from tests.support.buyers import at_once, token_for
-from tests.support.factories import Event, one, section, ticket
+from tests.support.factories import Event, MakeEvent, one, section, ticket
 from tests.support.holds import hold_seats, hold_tickets
 from tests.support.internal import tell_payment
 from tests.support.others import end
-from tests.support.payments import MakeEvent, buy_seats, buy_tickets, state, stock, verdicts
+from tests.support.payments import buy_seats, buy_tickets, state, stock, verdicts
 from tests.support.service import Service
 from tests.support.wire import check_soon
 

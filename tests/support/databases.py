@@ -4,11 +4,16 @@ Such a module has two lines, and its tests and `make_event` use that database:
 
     database_url = own_database_url
     database = balanced_database
+
+and may have a third, for two instances on that database:
+
+    instances = own_instances
 """
 
 import secrets
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import psycopg2
@@ -17,6 +22,8 @@ from psycopg2.extensions import connection as Connection
 
 from dev.servers import Servers
 from tests.support.books import check_books
+from tests.support.internal import TOKEN
+from tests.support.service import Service, run_services
 from ticket_service.stores import schema
 
 
@@ -55,6 +62,13 @@ def own_database_url(servers: Servers) -> Iterator[str]:
     """A database that only the tests of the module use."""
     with migrated_database(servers.database_url) as url:
         yield url
+
+
+@pytest.fixture(scope="module")
+def own_instances(database_url: str, folder: Path) -> Iterator[list[Service]]:
+    """Two instances with the module's database, to which other services may speak."""
+    with run_services(folder, 2, DATABASE_URL=database_url, INTERNAL_API_TOKEN=TOKEN) as started:
+        yield started
 
 
 @pytest.fixture

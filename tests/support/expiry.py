@@ -10,7 +10,6 @@ from psycopg2.extensions import connection as Connection
 from tests.support.factories import Event
 from tests.support.service import Service
 
-MakeEvent = Callable[..., Event]
 StartService = Callable[..., Service]
 
 

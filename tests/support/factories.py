@@ -1,7 +1,7 @@
 """Rows for tests. Every call makes new ones, so that tests do not share them."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -20,6 +20,10 @@ class Event:
     layout_id: str | None = None
     seat_ids: list[str] = field(default_factory=list)
     ticket_type_ids: list[str] = field(default_factory=list)
+
+
+MakeEvent = Callable[..., Event]
+"""The fixture `make_event`: `make_event` below, with the database of the test."""
 
 
 def section(

@@ -1,7 +1,5 @@
 """Holds that are paid for, and their rows."""
 
-from collections.abc import Callable
-
 from psycopg2.extensions import connection as Connection
 
 from tests.support.buyers import token_for
@@ -9,8 +7,6 @@ from tests.support.factories import Event, one
 from tests.support.others import end
 from tests.support.service import Response, Service
 from tests.support.wire import check_error, check_soon
-
-MakeEvent = Callable[..., Event]
 
 AT_ONCE = 1.0
 """Seconds within which browsers must hear of a change by the service."""

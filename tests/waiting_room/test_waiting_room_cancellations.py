@@ -6,7 +6,7 @@ from functools import partial
 from psycopg2.extensions import connection as Connection
 
 from tests.support.buyers import at_once
-from tests.support.factories import Event, section
+from tests.support.factories import Event, MakeEvent, section
 from tests.support.holds import hold_seats
 from tests.support.others import end, pay
 from tests.support.reservations import cancel
@@ -14,8 +14,6 @@ from tests.support.service import Service
 from tests.support.socket_orders import hold
 from tests.support.visitors import Visitor, arrive, run_queue
 from tests.support.wire import check_soon
-
-MakeEvent = Callable[..., Event]
 
 HANDS, ROUNDS = 4, 10
 """Cancellations of one buyer at once, and how often the negative control tries."""
