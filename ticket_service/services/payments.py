@@ -84,6 +84,14 @@ class _Recorded(NamedTuple):
             case _:
                 return Change()
 
+    def shown(self, reservation_id: str) -> dict[str, Any]:
+        """Return the reservation in the shape of the API, with statuses as clients see them
+        (services/sql.py)."""
+        status = "cancelled" if self.status == "expired" else self.status
+        unpaid = status == "cancelled" and self.payment_status == "pending"
+        payment_status = "failed" if unpaid else self.payment_status
+        return {"id": reservation_id, "status": status, "paymentStatus": payment_status}
+
 
 class Payments:
     """Records payments."""
@@ -106,11 +114,7 @@ class Payments:
         with self._after_write.changing(event_id):
             recorded = self._record(reservation_id, payment, event_id)
         self._after_write.tell(event_id, recorded.change)
-        return {
-            "id": reservation_id,
-            "status": recorded.status,
-            "paymentStatus": recorded.payment_status,
-        }
+        return recorded.shown(reservation_id)
 
     def _record(self, reservation_id: str, payment: Payment, event_id: str | None) -> _Recorded:
         rows = self._postgres.transaction(

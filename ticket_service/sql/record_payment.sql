@@ -31,8 +31,8 @@
 --   first_verdict   text    the verdict on the first report; NULL unless REPEATED
 --   buyer_id        text
 --   amount          int     the reservation's total, in won
---   status          text    the reservation's new status, as clients see it (services/sql.py)
---   payment_status  text    the reservation's new payment status, as clients see it
+--   status          text    the reservation's new status
+--   payment_status  text    the reservation's new payment status
 --   seat_ids        text[]  its seats
 --   has_tickets     bool    whether it has tickets
 
@@ -145,11 +145,8 @@ stock_changed AS (
 SELECT verdict.code AS verdict,
        (SELECT verdict FROM earlier WHERE status = :'status'::text) AS first_verdict,
        r.user_id::text AS buyer_id, r.total_amount AS amount,
-       replace(coalesce((SELECT status FROM changed), r.status), 'expired', 'cancelled') AS status,
-       CASE WHEN r.status IN ('expired', 'cancelled') AND r.payment_status = 'pending'
-                AND NOT EXISTS (SELECT FROM changed) THEN 'failed'
-            ELSE coalesce((SELECT payment_status FROM changed), r.payment_status)
-       END AS payment_status,
+       coalesce((SELECT status FROM changed), r.status) AS status,
+       coalesce((SELECT payment_status FROM changed), r.payment_status) AS payment_status,
        ARRAY(SELECT id::text FROM own_seats) AS seat_ids,
        EXISTS (SELECT FROM lines) AS has_tickets
 FROM verdict, reservation r;

@@ -22,8 +22,8 @@
 --   first_verdict   text    always REFUNDED
 --   buyer_id        text
 --   amount          int     the reservation's total, in won
---   status          text    the reservation's status, as clients see it (services/sql.py)
---   payment_status  text    the reservation's new payment status, as clients see it
+--   status          text    the reservation's status
+--   payment_status  text    the reservation's new payment status
 --   seat_ids        text[]  empty: no seat changed
 --   has_tickets     bool    false: no stock changed
 
@@ -88,9 +88,7 @@ changed AS (
     RETURNING r.payment_status
 )
 SELECT verdict.code AS verdict, 'REFUNDED' AS first_verdict, r.user_id::text AS buyer_id,
-       r.total_amount AS amount, replace(r.status, 'expired', 'cancelled') AS status,
-       CASE WHEN r.status IN ('expired', 'cancelled') AND r.payment_status = 'pending'
-            THEN 'failed' ELSE coalesce((SELECT payment_status FROM changed), r.payment_status)
-       END AS payment_status,
+       r.total_amount AS amount, r.status,
+       coalesce((SELECT payment_status FROM changed), r.payment_status) AS payment_status,
        ARRAY[]::text[] AS seat_ids, false AS has_tickets
 FROM verdict, reservation r;
