@@ -37,7 +37,7 @@ class Choices:
     def __init__(self, rooms: Rooms) -> None:
         self._rooms = rooms
         self._latest: LRUCache[tuple[str, str], int] = LRUCache(MAX_REMEMBERED)
-        self._pending: dict[str, dict[str, tuple[RoomEvent, str | None]]] = {}
+        self._pending: dict[str, dict[str, tuple[RoomEvent, list[str]]]] = {}
         """The choices that wait, by room and holder. A room has an entry from its first choice
         until an interval passes without one."""
 
@@ -47,6 +47,7 @@ class Choices:
         `skip`: the id of the socket that it came from.
         """
         room, holder = event.room, str(event.payload["holder"])
+        skipped = [skip] if skip else []
         if not self._rooms.occupied(room):
             self._latest.pop((room, holder), None)  # the next to join has not seen it
             return
@@ -58,15 +59,15 @@ class Choices:
         if pending is None:
             self._pending[room] = {}
             gevent.spawn_later(EMIT_INTERVAL, self._emit_pending, room)
-            self._rooms.send(event, skip=[skip] if skip else ())
+            self._rooms.send(event, skip=skipped)
         elif holder in pending or len(pending) < MAX_PENDING:
-            pending[holder] = event, skip  # replaces their earlier choice, and keeps its place
+            pending[holder] = event, skipped  # replaces their earlier choice, and keeps its place
 
     def _emit_pending(self, room: str) -> None:
         pending = self._pending[room]
         while pending and self._rooms.occupied(room):
             for holder in list(islice(pending, MAX_PER_INTERVAL)):
-                event, skip = pending.pop(holder)
-                self._rooms.send(event, skip=[skip] if skip else ())
+                event, skipped = pending.pop(holder)
+                self._rooms.send(event, skip=skipped)
             gevent.sleep(EMIT_INTERVAL)
         del self._pending[room]

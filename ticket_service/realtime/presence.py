@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import islice
 from typing import Any
 
@@ -66,14 +67,16 @@ class PresenceReporter:
         else:
             self._reported.pop(event_id, None)
             self._counted.pop(event_id, None)
-        if count.announce:
+        if count.announce:  # to the whole room, so also to those who joined
+            self._joined.pop(event_id, None)
             self._announcer.room_info(event_id, count.people)
-        if count.announce or not count.changed:
-            newcomers = self._joined.pop(event_id, set())
-            for sid in newcomers if not count.announce else ():
-                news = room_info(event_id, count.people)
-                if self._record(sid, news):
-                    self._announcer.emit_locally(RoomEvent(news.name, sid, news.payload))
+        elif not count.changed:
+            self._tell_newcomers(room_info(event_id, count.people), self._joined.pop(event_id, ()))
+
+    def _tell_newcomers(self, news: RoomEvent, sids: Iterable[str]) -> None:
+        for sid in sids:
+            if self._record(sid, news):
+                self._announcer.emit_locally(RoomEvent(news.name, sid, news.payload))
 
     def _record(self, sid: str, news: RoomEvent) -> bool:
         """Record that a socket is told this count. Returns False if it was told the same before,
