@@ -115,6 +115,7 @@ class _Stores:
         self.redis = Redis(settings.redis_url)
         self.loops_redis = Redis(settings.redis_url, self.redis.state)
         self.versions = Versions(self.redis)
+        self.loops_versions = Versions(self.loops_redis)
         self.locks = SeatLocks(self.redis)
         self.event_infos = EventInfos(self.reads)
         queue_rules = QueueRules.of(settings)
@@ -135,7 +136,7 @@ class _Realtime:
         self.announcer = announcer = Announcer(bus, rooms, choices, aliases=settings.socket_aliases)
         self.seats = SeatFeed(feeds, redis, bus, rooms, announcer)
         self.events = EventFeed(
-            feeds, Versions(redis), rooms, announcer, update_seconds=update_seconds
+            feeds, stores.loops_versions, rooms, announcer, update_seconds=update_seconds
         )
         self.feeds = Feeds(rooms, self.seats, self.events)
         counts = PresenceCounts(redis, update_seconds)
@@ -148,7 +149,7 @@ class _Rules:
     """The services that routes call, and those that loops run."""
 
     def __init__(self, settings: Settings, stores: _Stores, realtime: _Realtime) -> None:
-        announcer, loops_versions = realtime.announcer, Versions(stores.loops_redis)
+        announcer, loops_versions = realtime.announcer, stores.loops_versions
         self.admissions = Admissions(stores.loops_lines, realtime.rooms, announcer)
         end_stays = self.admissions.end_stays
         after_loop = AfterWrite(loops_versions, announcer, end_stays)
