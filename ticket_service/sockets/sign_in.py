@@ -29,7 +29,7 @@ REMEMBERED_SECONDS = 60.0
 """For so long the numbers are remembered that a lost connection was told."""
 
 MAX_REMEMBERED = 10_000
-"""Lost connections that are remembered; about 500 bytes each."""
+"""Lost connections that are remembered; about 550 bytes each."""
 
 log = logging.getLogger(__name__)
 
