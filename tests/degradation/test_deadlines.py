@@ -130,13 +130,13 @@ def test_a_sale_that_was_given_up_is_seen_and_found_again(
     service, buyer = instance.service, Buyer(instance.service, event, "seats")
     assert service.get(f"/seats/events/{event.id}").status == 200
     with Redis.from_url(redis_url, decode_responses=True) as redis:
-        version = redis.get(keys.version(event.id))
         logged = len(service.log_lines())
         instance.postgres.delay_answer(b"EXECUTE lock_seats", 12)
         with ThreadPoolExecutor() as threads:
             late: Future[tuple[Response, float]] = threads.submit(timed, buyer.buy)
             eventually(lambda: sold(database, event) == (1, 1))
             assert buy_seat(service, event, 1).status == 201
+            version = redis.get(keys.version(event.id))
             answer, seconds = late.result()
         assert (refused(answer), seconds < PROMISED) == (True, True)
         assert redis.get(keys.version(event.id)) != version

@@ -72,6 +72,19 @@ def test_a_payment_after_a_cancellation_is_a_late_one(
     assert state(database, held) == ("confirmed", "completed")
 
 
+def test_what_is_told_of_a_hold_that_ran_out_unpaid(
+    service: Service, event: Event, database: Connection
+):
+    """The tables keep what clients do not know."""
+    held = buy_seats(service, event, 0)
+    run_out(database, held)
+    for status in ("failed", "refunded"):
+        answer = tell_payment(service, held, status)
+        told = {"id": held, "status": "cancelled", "paymentStatus": "failed"}
+        assert (answer.status, answer.json()["reservation"]) == (200, told)
+    assert state(database, held) == ("expired", "pending")
+
+
 def test_a_late_payment_for_what_is_gone_is_to_be_refunded(
     service: Service, make_event: MakeEvent, database: Connection
 ):
