@@ -37,6 +37,7 @@ NEEDED_INDEXES = [
     "seats (event_id, section, row_number, seat_number",
     "reservations (user_id, created_at",
     "reservations (status, expires_at",
+    "reservations (updated_at) WHERE",
     "reservation_items (reservation_id",
     "reservation_items (ticket_type_id",
     "reservation_items (seat_id",

@@ -120,6 +120,20 @@ def test_a_payment_that_waited_for_its_rows_ends_the_stay(
     check_soon(buyer.stands, ("not_in_queue", 0), seconds=PROMISED)
 
 
+@pytest.mark.parametrize("expires_at", ["NULL", "'2020-01-01'"])
+def test_a_reservation_that_an_operator_confirms_ends_the_stay_whenever_its_hold_ends(
+    service: Service, event: Event, database: Connection, expires_at: str
+):
+    [buyer] = arrive(service, event.id, 1)
+    held = hold(database, event, buyer)
+    with database.cursor() as cursor:
+        cursor.execute(
+            f"UPDATE reservations SET status = 'confirmed', expires_at = {expires_at}"
+            f" WHERE id = '{held}'"
+        )
+    check_soon(buyer.stands, ("not_in_queue", 0), seconds=PROMISED)
+
+
 def test_more_people_than_one_call_to_redis_takes(
     service: Service, redis_url: str, event: Event, database: Connection
 ):

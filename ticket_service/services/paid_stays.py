@@ -32,14 +32,13 @@ MAX_PEOPLE = 10_000
 _CLOCK = "statement_timestamp() AT TIME ZONE 'UTC'"
 _SINCE = f"{_CLOCK} - interval '{LOOK_BACK_SECONDS} seconds'"
 
-# No payment is taken after expires_at, so the index on status and expires_at finds the latest.
 _PAID = SqlScript(
     paid_lately=f"""
     SELECT event_id::text, user_id::text,
            (extract(epoch FROM {_CLOCK} - max(updated_at)) * 1000)::int
     FROM reservations
-    WHERE status = 'confirmed' AND expires_at > {_SINCE}
-      AND updated_at > {_SINCE} AND updated_at <= {_CLOCK} AND event_id IS NOT NULL
+    WHERE status = 'confirmed' AND updated_at > {_SINCE} AND updated_at <= {_CLOCK}
+      AND event_id IS NOT NULL
     GROUP BY event_id, user_id
     ORDER BY max(updated_at) DESC LIMIT {MAX_PEOPLE}
 """

@@ -1,4 +1,4 @@
-"""The database schema: what this service needs, what of it is missing, and how to add that.
+"""Adds to the database what this service needs and the schema lacks.
 
 The tables belong to several programs, which write to them while we migrate. So we only add, and
 change nothing if nothing is missing. No step makes writers wait for long: indexes are built
@@ -13,11 +13,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
 
 import psycopg2
 from psycopg2 import errors, sql
 from psycopg2.extensions import connection as Connection
+
+from ticket_service.stores.schema_needs import INDEXES, Index, is_indexed, missing, run
 
 MIGRATIONS = Path(__file__).parents[2] / "migrations"
 
@@ -40,45 +41,6 @@ WAIT_FOR_ANOTHER = 300.0
 
 LONG = 0.5
 """Seconds. While a transaction has held a table for longer, we do not try to lock the table."""
-
-COLUMNS = {
-    "events": "id title description venue address event_date sale_start_date sale_end_date"
-    " poster_image_url status seat_layout_id artist_name created_at updated_at",
-    "ticket_types": "id event_id name price total_quantity available_quantity description",
-    "seat_layouts": "id name description total_seats layout_config",
-    "seats": "id event_id section row_number seat_number seat_label price status",
-    "reservations": "id user_id event_id reservation_number total_amount status payment_method"
-    " payment_status expires_at created_at updated_at",
-    "reservation_items": "id reservation_id ticket_type_id seat_id quantity unit_price subtotal",
-    "keyword_mappings": "korean english",
-    "ticket_service_payments": "payment_id status reservation_id payment_method amount verdict",
-}
-
-INDEXES = (
-    ("events", "sale_start_date, id"),
-    ("events", "status, sale_start_date"),
-    ("events", "status, sale_end_date"),
-    ("ticket_types", "event_id"),
-    ("seats", "event_id, section, row_number, seat_number"),
-    ("reservations", "user_id, created_at"),
-    ("reservations", "status, expires_at"),
-    ("reservation_items", "reservation_id"),
-    ("reservation_items", "ticket_type_id"),
-    ("reservation_items", "seat_id"),
-    ("ticket_service_payments", "reservation_id"),
-)
-"""Table and columns. Any valid index that begins with the columns will do, whatever its name: a
-second one would slow down every write."""
-
-_INDEXES_SQL = """
-    SELECT i.indrelid::regclass::text, (
-        SELECT string_agg(coalesce(a.attname, '?'), ', ' ORDER BY k.position)
-        FROM unnest((i.indkey::int2[])[0:i.indnkeyatts - 1]) WITH ORDINALITY AS k (attnum, position)
-        LEFT JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
-    )
-    FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid
-    WHERE c.relnamespace = current_schema()::regnamespace AND i.indisvalid AND i.indpred IS NULL
-"""
 
 # An index that is left of a CREATE INDEX CONCURRENTLY that failed, or that is still being built.
 _INVALID_INDEX_SQL = """
@@ -129,16 +91,16 @@ def migrate(database_url: str, schema: str) -> None:
     """
     with _connected(database_url, schema) as connection:
         exists = _exists(connection, schema)
-        if exists and not _missing(connection, schema) and _knows_expired(connection):
+        if exists and not missing(connection, schema) and _knows_expired(connection):
             return
         with _migration_lock(connection):
             if not exists:
                 name = sql.Identifier(schema)
-                _run(connection, sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(name))
+                run(connection, sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(name))
             for path in sorted(MIGRATIONS.glob("*.sql")):
-                _try(_run, connection, path.read_text(encoding="utf-8"))
-            for table, columns in INDEXES:
-                _try(_build_index, connection, table, columns)
+                _try(run, connection, path.read_text(encoding="utf-8"))
+            for index in INDEXES:
+                _try(_build_index, connection, index)
             try:
                 _try(_widen_status_checks, connection)
             except (errors.LockNotAvailable, _TableInUse):
@@ -154,9 +116,9 @@ def check(database_url: str, schema: str) -> None:
     with _connected(database_url, schema) as connection:
         if not _exists(connection, schema):
             raise SchemaIncomplete(f"schema {schema} does not exist")
-        missing = _missing(connection, schema)
-    if missing:
-        raise SchemaIncomplete(f"schema {schema} lacks: " + "; ".join(missing))
+        lacks = missing(connection, schema)
+    if lacks:
+        raise SchemaIncomplete(f"schema {schema} lacks: " + "; ".join(lacks))
 
 
 @contextmanager
@@ -181,7 +143,7 @@ def _migration_lock(connection: Connection) -> Iterator[None]:
     transactions, also those that wait.
     """
     deadline = time.monotonic() + WAIT_FOR_ANOTHER
-    while _run(connection, "SELECT pg_try_advisory_lock(%s)", MIGRATION_LOCK) != [(True,)]:
+    while run(connection, "SELECT pg_try_advisory_lock(%s)", MIGRATION_LOCK) != [(True,)]:
         if time.monotonic() > deadline:
             raise SchemaIncomplete("another instance is still migrating the database")
         time.sleep(0.1)
@@ -189,18 +151,18 @@ def _migration_lock(connection: Connection) -> Iterator[None]:
         yield
     finally:
         if not connection.closed:
-            _run(connection, "SELECT pg_advisory_unlock(%s)", MIGRATION_LOCK)
+            run(connection, "SELECT pg_advisory_unlock(%s)", MIGRATION_LOCK)
 
 
 @contextmanager
 def _long_lock_timeout(connection: Connection) -> Iterator[None]:
     """Wait longer for locks, in a step that no writer waits for."""
-    _run(connection, f"SET lock_timeout = {INDEX_TIMEOUT_MS}")
+    run(connection, f"SET lock_timeout = {INDEX_TIMEOUT_MS}")
     try:
         yield
     finally:
         if not connection.closed:
-            _run(connection, "RESET lock_timeout")
+            run(connection, "RESET lock_timeout")
 
 
 def _try(step: Callable[..., object], *arguments: object) -> None:
@@ -216,72 +178,40 @@ def _try(step: Callable[..., object], *arguments: object) -> None:
     step(*arguments)
 
 
-def _run(
-    connection: Connection, statement: str | sql.Composed, *parameters: object
-) -> list[tuple[Any, ...]]:
-    with connection.cursor() as cursor:
-        cursor.execute(statement, parameters or None)
-        return cursor.fetchall() if cursor.description else []
-
-
 def _exists(connection: Connection, schema: str) -> bool:
-    return bool(_run(connection, "SELECT 1 FROM pg_namespace WHERE nspname = %s", schema))
+    return bool(run(connection, "SELECT 1 FROM pg_namespace WHERE nspname = %s", schema))
 
 
-def _missing(connection: Connection, schema: str) -> list[str]:
-    """Return what the schema lacks, as phrases such as ``table seats``, ``column seats.price``."""
-    columns: dict[str, set[str]] = {}
-    for table, column in _run(
-        connection,
-        "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = %s",
-        schema,
-    ):
-        columns.setdefault(table, set()).add(column)
-    missing = [f"table {table}" for table in COLUMNS if table not in columns]
-    for table in columns.keys() & COLUMNS.keys():
-        absent = set(COLUMNS[table].split()) - columns[table]
-        missing += [f"column {table}.{column}" for column in sorted(absent)]
-    there = _run(connection, _INDEXES_SQL)
-    return missing + [
-        f"index on {table} ({names})"
-        for table, names in INDEXES
-        if table in columns and not _is_indexed(there, table, names)
-    ]
-
-
-def _is_indexed(indexes: list[tuple[Any, ...]], table: str, columns: str) -> bool:
-    return any(
-        on == table and names and f"{names}, ".startswith(f"{columns}, ") for on, names in indexes
-    )
-
-
-def _build_index(connection: Connection, table: str, columns: str) -> None:
+def _build_index(connection: Connection, index: Index) -> None:
     """Build an index if it is missing. Writers need not wait."""
-    if _is_indexed(_run(connection, _INDEXES_SQL), table, columns):
+    if is_indexed(connection, index):
         return
-    name = f"ticket_service_{table}_{columns.replace(', ', '_')}_idx"
+    where = f" WHERE {index.where}" if index.where else ""
     with _long_lock_timeout(connection):
-        if _run(connection, _INVALID_INDEX_SQL, name):
-            _run(connection, f"DROP INDEX CONCURRENTLY {name}")
-        _run(connection, f"CREATE INDEX CONCURRENTLY {name} ON {table} ({columns})")
+        if run(connection, _INVALID_INDEX_SQL, index.name):
+            run(connection, f"DROP INDEX CONCURRENTLY {index.name}")
+        run(
+            connection,
+            f"CREATE INDEX CONCURRENTLY {index.name} ON {index.table} ({index.columns}){where}",
+        )
 
 
 def _knows_expired(connection: Connection) -> bool:
     """Whether every CHECK on reservations.status allows 'expired' and is validated."""
-    return all(wide and read for _, wide, read in _run(connection, _STATUS_CHECKS_SQL))
+    return all(wide and read for _, wide, read in run(connection, _STATUS_CHECKS_SQL))
 
 
 def _widen_status_checks(connection: Connection) -> None:
     """Make every CHECK on reservations.status allow 'expired'. Raises _TableInUse."""
-    for name, wide, read in _run(connection, _STATUS_CHECKS_SQL):
+    for name, wide, read in run(connection, _STATUS_CHECKS_SQL):
         constraint = sql.Identifier(name)
         if not wide:
             _check_free(connection)
-            _run(connection, sql.SQL(_WIDEN_SQL).format(name=constraint))
+            run(connection, sql.SQL(_WIDEN_SQL).format(name=constraint))
         if not wide or not read:
             validate = sql.SQL("ALTER TABLE reservations VALIDATE CONSTRAINT {}")
             with _long_lock_timeout(connection):
-                _run(connection, validate.format(constraint))
+                run(connection, validate.format(constraint))
 
 
 def _check_free(connection: Connection) -> None:
@@ -289,7 +219,7 @@ def _check_free(connection: Connection) -> None:
 
     Our lock would wait for that transaction, and every writer for our lock, at each start again.
     """
-    before = _run(connection, _HOLDERS_SQL)
+    before = run(connection, _HOLDERS_SQL)
     time.sleep(LONG)
-    if set(before) & set(_run(connection, _HOLDERS_SQL)):
+    if set(before) & set(run(connection, _HOLDERS_SQL)):
         raise _TableInUse
