@@ -25,6 +25,8 @@ class Proxy:
         self._servers: list[Thread] = []
         self._flowing = Event()
         self._losing_answers = False
+        self._losing_answer_to: bytes | None = None
+        self._lost: set[socket.socket] = set()
         self._delay: tuple[bytes, float] | None = None
         self._late: set[socket.socket] = set()
         self.restore()
@@ -32,6 +34,7 @@ class Proxy:
     def restore(self) -> None:
         """Be a good network again. Bytes that `hang` held back arrive now."""
         self._losing_answers = False
+        self._losing_answer_to = None
         self._flowing.set()
         if self._listener is None:
             self._listener = socket.create_server(("127.0.0.1", self.port), backlog=1_000)
@@ -59,6 +62,10 @@ class Proxy:
     def lose_answers(self) -> None:
         """Pass requests on, and break the connection when the answer comes."""
         self._losing_answers = True
+
+    def lose_answer(self, question: bytes) -> None:
+        """Do that only to requests that contain these bytes."""
+        self._losing_answer_to = question
 
     def delay_answer(self, question: bytes, seconds: float) -> None:
         """Delay the answer to the next request that contains these bytes."""
@@ -105,7 +112,9 @@ class Proxy:
                     self._late.discard(source)
                     (_, seconds), self._delay = self._delay, None
                     time.sleep(seconds)
-                if answers and self._losing_answers:
+                if not answers and self._losing_answer_to and self._losing_answer_to in data:
+                    self._lost.add(target)
+                if answers and (self._losing_answers or source in self._lost):
                     break
                 target.sendall(data)
         _shut(source)
