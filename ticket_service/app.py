@@ -16,6 +16,7 @@ from ticket_service.blueprints import (
 from ticket_service.blueprints.health import metrics
 from ticket_service.config import Settings
 from ticket_service.http.auth import init_auth
+from ticket_service.http.direct import DirectLane
 from ticket_service.http.edge import Edge
 from ticket_service.http.errors import init_errors
 from ticket_service.http.openapi import init_openapi
@@ -40,6 +41,7 @@ def create_app(settings: Settings) -> Flask:
     init_auth(app, settings, instance.verifier)
     edge = Edge(
         http,
+        DirectLane(app),
         instance.sockets,
         allowed_origins=settings.frontend_urls,
         max_sockets=int(places() * MAX_SOCKETS_SHARE),

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from flask import Flask, Response
+from flask import Flask
 from werkzeug.test import Client
 
 from dev.workspace import ROOT
@@ -19,9 +19,10 @@ from tests.support.tokens import claims, signed
 from ticket_service.blueprints.schemas.events import EventDetail
 from ticket_service.http.access import ContradictoryAccess, public_document
 from ticket_service.http.auth import TokenManager, admin_only, service_only, signed_in
+from ticket_service.http.direct import DirectLane
 from ticket_service.http.edge import Edge
 from ticket_service.http.parsing import Blueprint
-from ticket_service.http.responses import ROUTE, Read, answer
+from ticket_service.http.responses import ROUTE, Answer, Read, answer
 from ticket_service.http.tokens import TokenVerifier
 from ticket_service.stores.documents import Document
 
@@ -41,7 +42,7 @@ def test_a_guarded_view_cannot_be_a_public_document(guard: Guard):
     def view(*_: str) -> Read:
         return read
 
-    with pytest.raises(ContradictoryAccess, match="view is both a public document and guarded"):
+    with pytest.raises(ContradictoryAccess, match="view is for "):
         guard(public_document(view))
     with pytest.raises(ContradictoryAccess):
         public_document(guard(view))
@@ -77,7 +78,7 @@ def test_with_such_a_view_the_application_cannot_be_made(tmp_path: Path):
         check=False,
     )
     last = started.stderr.splitlines()[-1]
-    assert "ticket_service.blueprints.events.list_events is both a public document and" in last
+    assert "ticket_service.blueprints.events.list_events is for everybody alike, and for" in last
 
 
 def test_nothing_else_marks_an_answer_as_one_to_keep():
@@ -112,7 +113,7 @@ def client(asked: list[str]) -> Client:
 
     @app.get("/private")
     @signed_in
-    def private(user_id: str) -> Response:
+    def private(user_id: str) -> Answer:
         asked.append("private")
         return answer({"userId": user_id})
 
@@ -120,7 +121,8 @@ def client(asked: list[str]) -> Client:
         environ[ROUTE] = environ["PATH_INFO"]
         return app.wsgi_app(environ, start_response)
 
-    return Client(Edge(routed, routed, allowed_origins=(), max_sockets=1, admin_port=None))
+    lane = DirectLane(app)
+    return Client(Edge(routed, lane, routed, allowed_origins=(), max_sockets=1, admin_port=None))
 
 
 def test_the_edge_keeps_public_documents_and_nothing_else(client: Client, asked: list[str]):

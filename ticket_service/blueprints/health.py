@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import orjson
-from flask import Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from ticket_service.blueprints import services
 from ticket_service.blueprints.schemas.health import Alive, Ready
 from ticket_service.http.parsing import Blueprint
-from ticket_service.http.responses import json_answer, private, respond
+from ticket_service.http.responses import Answer, json_answer, private
 from ticket_service.services.health import Readiness
 
 blueprint = Blueprint("health", __name__, url_prefix="/health", description=__doc__)
@@ -17,26 +16,26 @@ blueprint = Blueprint("health", __name__, url_prefix="/health", description=__do
 
 @blueprint.route("")
 @blueprint.response(200, Alive)
-def get_health() -> Response:
+def get_health() -> Answer:
     """Check that the process answers"""
     return _alive()
 
 
 @blueprint.route("/live")
 @blueprint.response(200, Alive)
-def get_live() -> Response:
+def get_live() -> Answer:
     """Check that the process answers; restart it if it does not"""
     return _alive()
 
 
-def _alive() -> Response:
+def _alive() -> Answer:
     return private(orjson.dumps({"status": "ok", "service": "ticket-service"}))
 
 
 @blueprint.route("/ready")
 @blueprint.response(200, Ready)
 @blueprint.alt_response(503, schema=Ready, description="PostgreSQL takes no writes, or stopping")
-def get_ready() -> Response:
+def get_ready() -> Answer:
     """Check that requests can be served; send none if they cannot"""
     ready = services().health.readiness()
     body = {
@@ -47,12 +46,14 @@ def get_ready() -> Response:
     }
     serving = ready.postgres and not ready.stopping
     headers = [] if serving else [("Retry-After", "1")]
-    return respond(json_answer(orjson.dumps(body), 200 if serving else 503, headers))
+    return json_answer(orjson.dumps(body), 200 if serving else 503, headers)
 
 
-def metrics() -> Response:
+def metrics() -> Answer:
     """Serve the metrics for Prometheus. Not part of the API."""
-    return Response(generate_latest(), content_type=CONTENT_TYPE_LATEST)
+    body = generate_latest()
+    headers = [("Content-Type", CONTENT_TYPE_LATEST), ("Content-Length", str(len(body)))]
+    return Answer(200, headers, body)
 
 
 def _status(ready: Readiness) -> str:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Response
-
 from ticket_service.blueprints import services
 from ticket_service.blueprints.schemas.internal import (
     AuditAnswer,
@@ -16,7 +14,7 @@ from ticket_service.blueprints.schemas.internal import (
 from ticket_service.http.auth import service_only, service_or_forbidden
 from ticket_service.http.openapi import SERVICE
 from ticket_service.http.parsing import Blueprint
-from ticket_service.http.responses import answer, done, succeeded
+from ticket_service.http.responses import Answer, answer, done, succeeded
 from ticket_service.services.payments import Payment
 
 blueprint = Blueprint("internal", __name__, url_prefix="/api/v1/internal", description=__doc__)
@@ -34,7 +32,7 @@ administration = Blueprint(
 @blueprint.doc(security=SERVICE)
 @blueprint.arguments(PaymentNotice())
 @blueprint.response(200, PaymentAnswer)
-def record_payment(body: dict[str, Any], reservation_id: str) -> Response:
+def record_payment(body: dict[str, Any], reservation_id: str) -> Answer:
     """Report that a payment of a reservation succeeded, failed or was refunded
 
     409 `RESERVATION_EXPIRED` with `details.refund`: the payment came too late, or the buyer has
@@ -48,7 +46,7 @@ def record_payment(body: dict[str, Any], reservation_id: str) -> Response:
 @service_only
 @blueprint.doc(security=SERVICE)
 @blueprint.response(200, AuditAnswer)
-def get_audit() -> Response:
+def get_audit() -> Answer:
     """Check that the books of all events balance"""
     return answer({"faults": services().audit.faults()})
 
@@ -57,7 +55,7 @@ def get_audit() -> Response:
 @service_or_forbidden
 @administration.doc(security=SERVICE)
 @administration.response(200, Done)
-def reschedule_event_status() -> Response:
+def reschedule_event_status() -> Answer:
     """Tell that events were made or changed, so that all are looked at again
 
     Also without a token 403. A body is not looked at.

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Response
-
 from ticket_service.blueprints import services
 from ticket_service.blueprints.schemas.queue import (
     Heartbeat,
@@ -18,7 +16,7 @@ from ticket_service.blueprints.schemas.queue import (
 from ticket_service.http.auth import admin_only, signed_in
 from ticket_service.http.openapi import BEARER
 from ticket_service.http.parsing import Blueprint
-from ticket_service.http.responses import answer, say
+from ticket_service.http.responses import Answer, answer, say
 
 blueprint = Blueprint("queue", __name__, url_prefix="/api/v1/queue", description=__doc__)
 
@@ -27,7 +25,7 @@ blueprint = Blueprint("queue", __name__, url_prefix="/api/v1/queue", description
 @signed_in
 @blueprint.doc(security=BEARER)
 @blueprint.response(200, QueueCheck)
-def check(user_id: str, event_id: str) -> Response:
+def check(user_id: str, event_id: str) -> Answer:
     """Enter, or take a place in line; keep the place if there is one"""
     return answer(services().waiting_room.check(user_id, event_id))
 
@@ -36,7 +34,7 @@ def check(user_id: str, event_id: str) -> Response:
 @signed_in
 @blueprint.doc(security=BEARER)
 @blueprint.response(200, QueuePlace)
-def get_status(user_id: str, event_id: str) -> Response:
+def get_status(user_id: str, event_id: str) -> Answer:
     """Get one's place; also a sign of life"""
     return answer(services().waiting_room.status(user_id, event_id))
 
@@ -45,7 +43,7 @@ def get_status(user_id: str, event_id: str) -> Response:
 @signed_in
 @blueprint.doc(security=BEARER)
 @blueprint.response(200, Heartbeat)
-def heartbeat(user_id: str, event_id: str) -> Response:
+def heartbeat(user_id: str, event_id: str) -> Answer:
     """Send a sign of life"""
     return answer(services().waiting_room.heartbeat(user_id, event_id))
 
@@ -54,7 +52,7 @@ def heartbeat(user_id: str, event_id: str) -> Response:
 @signed_in
 @blueprint.doc(security=BEARER)
 @blueprint.response(200, QueueMessage)
-def leave(user_id: str, event_id: str) -> Response:
+def leave(user_id: str, event_id: str) -> Answer:
     """Give up one's place, inside or in line"""
     services().waiting_room.leave(user_id, event_id)
     return say("QUEUE_LEFT")
@@ -64,7 +62,7 @@ def leave(user_id: str, event_id: str) -> Response:
 @admin_only
 @blueprint.doc(security=BEARER)
 @blueprint.response(200, QueueOverview)
-def get_overview(event_id: str) -> Response:
+def get_overview(event_id: str) -> Answer:
     """Get the state of a waiting room (administrators)"""
     return answer(services().waiting_room.overview(event_id))
 
@@ -74,7 +72,7 @@ def get_overview(event_id: str) -> Response:
 @blueprint.doc(security=BEARER)
 @blueprint.arguments(QueueControl())
 @blueprint.response(200, QueueOverview)
-def control(body: dict[str, Any], event_id: str) -> Response:
+def control(body: dict[str, Any], event_id: str) -> Answer:
     """Set the threshold, pause or resume (administrators)"""
     return answer(
         services().waiting_room.control(
@@ -87,7 +85,7 @@ def control(body: dict[str, Any], event_id: str) -> Response:
 @admin_only
 @blueprint.doc(security=BEARER)
 @blueprint.response(200, QueueMessage)
-def clear(event_id: str) -> Response:
+def clear(event_id: str) -> Answer:
     """Send everyone away, from the line and from inside (administrators)"""
     services().waiting_room.clear(event_id)
     return say("QUEUE_CLEARED")

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Response
-
 from ticket_service.blueprints import services
 from ticket_service.blueprints.schemas.common import IdempotencyHeader
 from ticket_service.blueprints.schemas.reservations import (
@@ -19,7 +17,7 @@ from ticket_service.blueprints.schemas.reservations import (
 from ticket_service.http.auth import signed_in
 from ticket_service.http.openapi import BEARER
 from ticket_service.http.parsing import Blueprint
-from ticket_service.http.responses import done, private
+from ticket_service.http.responses import Answer, done, private
 
 blueprint = Blueprint(
     "reservations", __name__, url_prefix="/api/v1/reservations", description=__doc__
@@ -32,7 +30,7 @@ blueprint = Blueprint(
 @blueprint.arguments(IdempotencyHeader(), location="headers")
 @blueprint.arguments(TicketReserve())
 @blueprint.response(201, TicketHoldAnswer)
-def reserve_tickets(user_id: str, headers: dict[str, Any], body: dict[str, Any]) -> Response:
+def reserve_tickets(user_id: str, headers: dict[str, Any], body: dict[str, Any]) -> Answer:
     """Hold tickets: all lines, or none"""
     items = [(line["ticketTypeId"], line["quantity"]) for line in body["items"]]
     reservation = services().ticket_holds.reserve(
@@ -46,7 +44,7 @@ def reserve_tickets(user_id: str, headers: dict[str, Any], body: dict[str, Any])
 @blueprint.doc(security=BEARER)
 @blueprint.arguments(MyReservationsQuery(), location="query")
 @blueprint.response(200, MyReservations)
-def list_my_reservations(user_id: str, query: dict[str, Any]) -> Response:
+def list_my_reservations(user_id: str, query: dict[str, Any]) -> Answer:
     """List one's own reservations, newest first"""
     return private(services().reservations.mine(user_id, query["page"], query["limit"]))
 
@@ -55,7 +53,7 @@ def list_my_reservations(user_id: str, query: dict[str, Any]) -> Response:
 @signed_in
 @blueprint.doc(security=BEARER)
 @blueprint.response(200, ReservationDetail)
-def get_reservation(user_id: str, reservation_id: str) -> Response:
+def get_reservation(user_id: str, reservation_id: str) -> Answer:
     """Get a reservation and its lines"""
     return private(services().reservations.with_items(user_id, reservation_id))
 
@@ -64,7 +62,7 @@ def get_reservation(user_id: str, reservation_id: str) -> Response:
 @signed_in
 @blueprint.doc(security=BEARER)
 @blueprint.response(200, CancelAnswer)
-def cancel_reservation(user_id: str, reservation_id: str) -> Response:
+def cancel_reservation(user_id: str, reservation_id: str) -> Answer:
     """Cancel a reservation, paid or not
 
     Possible until the event begins; then 409 `CANCELLATION_CLOSED`. The payment of a paid one will

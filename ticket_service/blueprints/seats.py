@@ -5,8 +5,6 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from flask import Response
-
 from ticket_service.blueprints import services
 from ticket_service.blueprints.schemas.common import IdempotencyHeader
 from ticket_service.blueprints.schemas.seats import (
@@ -20,7 +18,7 @@ from ticket_service.http.access import public_document
 from ticket_service.http.auth import signed_in
 from ticket_service.http.openapi import BEARER
 from ticket_service.http.parsing import Blueprint
-from ticket_service.http.responses import Read, done, private
+from ticket_service.http.responses import Answer, Read, done, private
 
 blueprint = Blueprint("seats", __name__, url_prefix="/api/v1/seats", description=__doc__)
 
@@ -47,7 +45,7 @@ def get_seat_map(event_id: str) -> Read:
 @blueprint.arguments(IdempotencyHeader(), location="headers")
 @blueprint.arguments(SeatReserve())
 @blueprint.response(201, SeatHoldAnswer)
-def reserve_seats(user_id: str, headers: dict[str, Any], body: dict[str, Any]) -> Response:
+def reserve_seats(user_id: str, headers: dict[str, Any], body: dict[str, Any]) -> Answer:
     """Hold seats: all of them, or none"""
     reservation = services().seat_holds.reserve(
         user_id, body["eventId"], body["seatIds"], headers.get("idempotency_key")
@@ -59,6 +57,6 @@ def reserve_seats(user_id: str, headers: dict[str, Any], body: dict[str, Any]) -
 @signed_in
 @blueprint.doc(security=BEARER)
 @blueprint.response(200, SeatReservationDetail)
-def get_seat_reservation(user_id: str, reservation_id: str) -> Response:
+def get_seat_reservation(user_id: str, reservation_id: str) -> Answer:
     """Get a reservation and its seats"""
     return private(services().reservations.with_seats(user_id, reservation_id))

@@ -1,4 +1,4 @@
-"""Declares that a view is public or guarded. No view may be both.
+"""Declares whom a view answers. Each view has one access.
 
 The answer of a `public_document` is cached, and sent to anybody who asks for the same URL
 (http/edge.py). A guard of http/auth.py around it, or inside it, would run only once. So a view that
@@ -12,9 +12,7 @@ from enum import Enum
 from functools import wraps
 from typing import Any, TypeVar
 
-from flask import Response, request
-
-from ticket_service.http.responses import READ, Read, document_answer, respond
+from ticket_service.http.responses import READ, Answer, Read, current_environ, document_answer
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -23,14 +21,16 @@ class Access(Enum):
     """Whom a view answers."""
 
     PUBLIC = "everybody alike"
-    GUARDED = "by who is calling"
+    SIGNED_IN = "a person, for themselves"
+    ADMIN = "administrators"
+    SERVICE = "other services"
 
 
 class ContradictoryAccess(TypeError):
-    """A view is declared both public and guarded."""
+    """A view is declared for two."""
 
 
-def public_document(view: Callable[..., Read]) -> Callable[..., Response]:
+def public_document(view: Callable[..., Read]) -> Callable[..., Answer]:
     """Answer with a document, for which the view returns the function that reads it.
 
     This must be the decorator next to the view, so that all others see its declaration. The edge
@@ -39,11 +39,12 @@ def public_document(view: Callable[..., Read]) -> Callable[..., Response]:
     """
 
     @wraps(view)
-    def answered(*args: Any, **kwargs: Any) -> Response:
+    def answered(*args: Any, **kwargs: Any) -> Answer:
         read = view(*args, **kwargs)
-        answer = document_answer(read(), request.environ)
-        request.environ[READ] = read
-        return respond(answer)
+        environ = current_environ.get()
+        answer = document_answer(read(), environ)
+        environ[READ] = read
+        return answer
 
     return declare(answered, Access.PUBLIC)
 
@@ -54,9 +55,9 @@ def declare(view: View, access: Access) -> View:
     Raises ContradictoryAccess if the view has another access already.
     """
     attributes = vars(view)
-    if attributes.setdefault("access", access) is not access:
+    other = attributes.setdefault("access", access)
+    if other is not access:
         raise ContradictoryAccess(
-            f"{view.__module__}.{view.__qualname__} is both a public document and guarded:"
-            " its answer would be kept and sent to everybody"
+            f"{view.__module__}.{view.__qualname__} is for {other.value}, and for {access.value}"
         )
     return view

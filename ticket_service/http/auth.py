@@ -13,14 +13,14 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
-from flask import Flask, current_app, request
+from flask import Flask, current_app
 from flask_jwt_extended import JWTManager, get_jwt, verify_jwt_in_request
 from flask_jwt_extended.exceptions import JWTExtendedException, NoAuthorizationError
 
 from ticket_service.config import Settings
 from ticket_service.errors import AuthenticationRequired, Forbidden, InvalidToken, ServiceError
 from ticket_service.http.access import Access, declare
-from ticket_service.http.responses import USER_ID
+from ticket_service.http.responses import USER_ID, Environ, current_environ
 from ticket_service.http.tokens import Caller, TokenVerifier, caller_of, check_end
 
 
@@ -59,7 +59,7 @@ def signed_in(view: Callable[..., Any]) -> Callable[..., Any]:
     def guarded(*args: Any, **kwargs: Any) -> Any:
         return view(_caller().user_id, *args, **kwargs)
 
-    return declare(guarded, Access.GUARDED)
+    return declare(guarded, Access.SIGNED_IN)
 
 
 def admin_only(view: Callable[..., Any]) -> Callable[..., Any]:
@@ -71,7 +71,7 @@ def admin_only(view: Callable[..., Any]) -> Callable[..., Any]:
             raise Forbidden
         return view(*args, **kwargs)
 
-    return declare(guarded, Access.GUARDED)
+    return declare(guarded, Access.ADMIN)
 
 
 def service_only(view: Callable[..., Any]) -> Callable[..., Any]:
@@ -93,26 +93,35 @@ def _with_service_token(
     @wraps(view)
     def guarded(*args: Any, **kwargs: Any) -> Any:
         token: bytes = current_app.extensions["ticket_service.service_token"]
-        given = request.headers.get("X-Internal-Token")
+        given = current_environ.get().get("HTTP_X_INTERNAL_TOKEN")
         if given is None:
             raise missing
         if not token or not hmac.compare_digest(given.encode(), token):
             raise Forbidden
         return view(*args, **kwargs)
 
-    return declare(guarded, Access.GUARDED)
+    return declare(guarded, Access.SERVICE)
+
+
+def bearer_token(environ: Environ) -> str | None:
+    """The token in the header that browsers send. None if the header is absent or another one."""
+    header: str = environ.get("HTTP_AUTHORIZATION", "")
+    words = header.split()
+    if len(words) == 2 and words[0] == "Bearer" and "," not in header:
+        return words[1]
+    return None
 
 
 def _caller() -> Caller:
     """Return the caller of this request."""
-    header = request.headers.get("Authorization", "")
-    words = header.split()
-    if len(words) == 2 and words[0] == "Bearer" and "," not in header:
-        verifier: TokenVerifier = current_app.extensions["ticket_service.tokens"]
-        caller = verifier.verify(words[1])
-    else:
+    environ = current_environ.get()
+    token = bearer_token(environ)
+    if token is None:
         caller = _caller_of_odd_header()
-    request.environ[USER_ID] = caller.user_id
+    else:
+        verifier: TokenVerifier = current_app.extensions["ticket_service.tokens"]
+        caller = verifier.verify(token)
+    environ[USER_ID] = caller.user_id
     return caller
 
 

@@ -5,18 +5,18 @@ decides what each port serves, and has a *fast lane*. Flask takes longer to find
 response than a cached document takes to send. So when a route has answered a URL with a public
 document (http/access.py), the edge remembers the function that reads it, and calls that function at
 the next GET of the same URL. Parsing and checks stay in the routes, and the function makes sure
-that the document is fresh.
+that the document is fresh. Calls of signed-in people take the direct lane (http/direct.py).
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from http import HTTPStatus
 from typing import Any
 
 from ticket_service import metrics
 from ticket_service.errors import ServiceError, ServiceUnavailable
+from ticket_service.http.direct import DirectLane
 from ticket_service.http.responses import (
     READ,
     REQUEST_ID,
@@ -25,7 +25,8 @@ from ticket_service.http.responses import (
     Answer,
     Environ,
     Read,
-    current_request_id,
+    StartResponse,
+    current_environ,
     document_answer,
     error_answer,
     error_body,
@@ -35,7 +36,6 @@ from ticket_service.messages import preferred_language, sentence
 from ticket_service.stores import deadline
 from ticket_service.stores.sized_cache import SizedCache
 
-StartResponse = Callable[..., Any]
 WsgiApp = Callable[[Environ, StartResponse], Iterable[bytes]]
 
 SOCKETS = "/socket.io/"
@@ -54,8 +54,6 @@ _RESOURCES = re.compile(r"/api/(?:v1/)?(events|tickets|seats|reservations|queue)
 """The paths that the gateway forwards: without the version, and with a slash at the end."""
 
 _REQUEST_ID_PATTERN = re.compile(r"[A-Za-z0-9._:-]{1,128}")
-
-_STATUS_LINES = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
 
 _ALLOWED = [
     ("Access-Control-Allow-Methods", "GET, POST, PUT, OPTIONS"),
@@ -84,22 +82,25 @@ class Edge:
     def __init__(
         self,
         app: WsgiApp,
+        direct: DirectLane,
         sockets: WsgiApp,
         *,
         allowed_origins: Iterable[str],
         max_sockets: int,
         admin_port: int | None,
     ) -> None:
-        """Wrap both.
+        """Wrap all three.
 
         Args:
             app: the Flask application.
+            direct: what answers without it.
             sockets: the Socket.IO server.
             allowed_origins: the origins whose pages may call.
             max_sockets: how many requests of Socket.IO may be open, so that others find a place.
             admin_port: the only port that serves what is not public; None if there is none.
         """
         self._app = app
+        self._direct = direct
         self._sockets = sockets
         self._max_sockets = max_sockets
         self._open_sockets = 0
@@ -119,7 +120,7 @@ class Edge:
         """Answer one request, as WSGI defines it."""
         request_id = _request_id(environ.get("HTTP_X_REQUEST_ID"))
         environ[REQUEST_ID] = request_id
-        current_request_id.set(request_id)
+        current_environ.set(environ)
         path = environ["PATH_INFO"] = _canonical(environ["PATH_INFO"])
         headers = _DOCS_HEADERS if path.startswith(DOCS) else _HEADERS
         extra = [("X-Request-ID", request_id), *headers]
@@ -134,7 +135,7 @@ class Edge:
             return write
 
         if self._admin_port and not self._is_served_here(environ):
-            return _send(_not_found(environ), start)
+            return _not_found(environ)(environ, start)
         if for_sockets:
             environ[ROUTE] = SOCKETS
             deadline.lift()  # of an earlier request on this connection
@@ -159,7 +160,7 @@ class Edge:
         if environ["REQUEST_METHOD"] != "GET":
             return self._sockets(environ, start)
         if self._open_sockets >= self._max_sockets:
-            return _send(error_answer(ServiceUnavailable(), environ), start)
+            return error_answer(ServiceUnavailable(), environ)(environ, start)
         self._open_sockets += 1
         try:
             return self._sockets(environ, start)
@@ -168,28 +169,33 @@ class Edge:
 
     def _respond(self, environ: Environ, start: StartResponse) -> Iterable[bytes]:
         method = environ["REQUEST_METHOD"]
-        if method == "GET":
-            return self._get(environ, start)
         if method == "OPTIONS" and "HTTP_ACCESS_CONTROL_REQUEST_METHOD" in environ:
-            return _send(Answer(204, _ALLOWED, b""), start)
-        return self._app(environ, start)
-
-    def _get(self, environ: Environ, start: StartResponse) -> Iterable[bytes]:
-        url: str = environ["RAW_URI"]
-        remembered = self._reads.get(url)
-        if remembered is not None:
-            environ[ROUTE], read = remembered
-            try:
-                return _send(document_answer(read(), environ), start)
-            except ServiceError as error:
-                return _send(error_answer(error, environ), start)
-            except Exception:
-                self._reads.remove(url)  # a bug: Flask runs into it again, and reports it
+            return Answer(204, _ALLOWED, b"")(environ, start)
+        answer = self._read_again(environ) if method == "GET" else None
+        answer = answer or self._direct.answer(environ)
+        if answer is not None:
+            return answer(environ, start)
         body = self._app(environ, start)
-        if READ in environ:
+        if READ in environ and method == "GET":
             # The parsed query has its words once more, and a character takes up to four bytes.
+            url: str = environ["RAW_URI"]
             self._reads.put(url, (environ[ROUTE], environ[READ]), _ENTRY_BYTES + 4 * len(url))
         return body
+
+    def _read_again(self, environ: Environ) -> Answer | None:
+        """Answer with the document of a URL that is remembered."""
+        url: str = environ["RAW_URI"]
+        remembered = self._reads.get(url)
+        if remembered is None:
+            return None
+        environ[ROUTE], read = remembered
+        try:
+            return document_answer(read(), environ)
+        except ServiceError as error:
+            return error_answer(error, environ)
+        except Exception:
+            self._reads.remove(url)  # a bug: Flask runs into it again, and reports it
+            return None
 
 
 def _canonical(path: str) -> str:
@@ -202,11 +208,6 @@ def _canonical(path: str) -> str:
     if resource := _RESOURCES.match(path):
         return "/api/v1/" + path[resource.start(1) :].removesuffix("/")
     return path
-
-
-def _send(answer: Answer, start: StartResponse) -> Iterable[bytes]:
-    start(_STATUS_LINES[answer.status], answer.headers)
-    return [answer.body]
 
 
 def _not_found(environ: Environ) -> Answer:

@@ -3,14 +3,15 @@ and bytes. Code in front of Flask and in Flask uses the same ones."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
+import random
+from collections.abc import Callable, Iterable
 from contextvars import ContextVar
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, NamedTuple
+from http import HTTPStatus
+from typing import Any
 
 import orjson
-from flask import Response, request
 from werkzeug.http import parse_accept_header
 
 from ticket_service.errors import ServiceError
@@ -18,6 +19,7 @@ from ticket_service.messages import MAX_ACCEPT_LENGTH, preferred_language, sente
 from ticket_service.stores.documents import Document, compress
 
 Environ = dict[str, Any]
+StartResponse = Callable[..., Any]
 
 REQUEST_ID = "ticket_service.request_id"
 ROUTE = "ticket_service.route"
@@ -25,8 +27,9 @@ USER_ID = "ticket_service.user_id"
 READ = "ticket_service.read"
 """Set by a public document (http/access.py): the function that reads it again."""
 
-current_request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
-"""For the log lines of a request."""
+current_environ: ContextVar[Environ] = ContextVar("environ")
+"""The WSGI environment of the request that is answered now. Whatever reads a request takes it from
+here, so that it also works where Flask has no request (http/direct.py)."""
 
 Read = Callable[[], Document]
 
@@ -68,12 +71,21 @@ STATUS_OF_CODE = {
 """By an error's `message`, if it has one that is listed here, otherwise by its `code`."""
 
 
-class Answer(NamedTuple):
-    """A whole response."""
+_STATUS_LINES = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A whole response. It is also a WSGI application, so a Flask view may return it."""
 
     status: int
     headers: list[tuple[str, str]]
     body: bytes
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        """Send it, as WSGI defines it."""
+        start_response(_STATUS_LINES[self.status], self.headers)
+        return [self.body]
 
 
 def json_answer(
@@ -131,7 +143,7 @@ def error_answer(error: ServiceError, environ: Environ) -> Answer:
 
 def new_request_id() -> str:
     """Make a request id, for a request that has no valid one."""
-    return os.urandom(16).hex()
+    return f"{random.getrandbits(128):032x}"  # it is no secret
 
 
 def error_body(
@@ -177,36 +189,32 @@ def _ranks_gzip(accept_encoding: str) -> bool:
     return accepted["gzip"] > 0
 
 
-def respond(answer: Answer) -> Response:
-    """Return the answer as a Flask response."""
-    return Response(answer.body, status=answer.status, headers=answer.headers)
-
-
-def private(body: bytes) -> Response:
+def private(body: bytes) -> Answer:
     """Respond with JSON bytes that are for this person only."""
-    return respond(private_answer(body, request.environ))
+    return private_answer(body, current_environ.get())
 
 
-def answer(payload: dict[str, Any]) -> Response:
+def answer(payload: dict[str, Any]) -> Answer:
     """Respond with a short payload that is for this person only."""
-    return respond(json_answer(orjson.dumps(payload)))
+    return json_answer(orjson.dumps(payload))
 
 
-def say(message: str) -> Response:
+def say(message: str) -> Answer:
     """Respond with a sentence that says what was done."""
     return answer({"message": _sentence(message)})
 
 
-def succeeded(message: str) -> Response:
+def succeeded(message: str) -> Answer:
     """That something was done, as the administration service reads it."""
     return answer({"success": True, "message": _sentence(message)})
 
 
-def done(message: str, reservation: dict[str, Any], status: int = 200) -> Response:
+def done(message: str, reservation: dict[str, Any], status: int = 200) -> Answer:
     """Respond with a sentence that says what was done, and with the reservation."""
     payload = {"message": _sentence(message), "reservation": reservation}
-    return respond(json_answer(orjson.dumps(payload), status))
+    return json_answer(orjson.dumps(payload), status)
 
 
 def _sentence(message: str) -> str:
-    return sentence(message, preferred_language(request.headers.get("Accept-Language", "")))
+    accepted = current_environ.get().get("HTTP_ACCEPT_LANGUAGE", "")
+    return sentence(message, preferred_language(accepted))

@@ -170,6 +170,10 @@ WEBARGS = Library(
     "8.7.1",
     [
         Part("webargs.flaskparser:FlaskParser.load_json", "self req schema", "orjson, our limits"),
+        Part("webargs.flaskparser:FlaskParser.load_headers", "self req schema", "only ours"),
+        Part(
+            "webargs.flaskparser:FlaskParser.get_default_request", "self", "needs no Flask request"
+        ),
         Part(
             "webargs.flaskparser:FlaskParser.handle_error",
             "self error req schema error_status_code error_headers",
@@ -188,6 +192,11 @@ SMOREST = Library(
         ),
         Part("flask_smorest:Api.ERROR_SCHEMA", None, "the shape of our errors"),
         Part("flask_smorest:Blueprint.ARGUMENTS_PARSER", None, "our parser"),
+        Part(
+            "flask_smorest:Blueprint.response",
+            "self status_code schema content_type description example examples headers",
+            "describes an answer, and leaves it alone",
+        ),
     ],
 )
 

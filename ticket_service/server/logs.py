@@ -12,7 +12,7 @@ import orjson
 from gunicorn.config import Config
 from gunicorn.glogging import Logger
 
-from ticket_service.http.responses import REQUEST_ID, ROUTE, USER_ID, current_request_id
+from ticket_service.http.responses import REQUEST_ID, ROUTE, USER_ID, current_environ
 
 
 class JsonLogger(Logger):
@@ -52,7 +52,7 @@ class _RequestIdFilter(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         """Set `record.request_id`. Returns True: every line is logged."""
         if not hasattr(record, "request_id"):
-            record.request_id = current_request_id.get()
+            record.request_id = current_environ.get({}).get(REQUEST_ID)
         return True
 
 
