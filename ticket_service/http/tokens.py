@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import time
 from typing import Any, NamedTuple
 
 import jwt
 from cachetools import LRUCache
+from jwt.algorithms import HMACAlgorithm
 
 from ticket_service.errors import InvalidToken, TokenExpired
 from ticket_service.http.fields import UUID_PATTERN
@@ -32,13 +34,31 @@ class Caller(NamedTuple):
     """Seconds since the epoch."""
 
 
+class _CheckedSecret(HMACAlgorithm):
+    """HMAC with a secret that was checked before. PyJWT looks again with each token whether it is a
+    certificate or a public key, which takes a quarter of the time."""
+
+    def prepare_key(self, key: str | bytes) -> bytes:
+        """Return the key, which is the result of a check."""
+        return key if isinstance(key, bytes) else key.encode()
+
+
+def _hs256(secret: str) -> jwt.PyJWK:
+    """The shared secret as a key, after PyJWT's own check. Raises jwt.InvalidKeyError."""
+    checked = HMACAlgorithm(HMACAlgorithm.SHA256).prepare_key(secret)
+    word = base64.urlsafe_b64encode(checked).rstrip(b"=").decode()
+    key = jwt.PyJWK({"kty": "oct", "k": word}, algorithm="HS256")
+    key.Algorithm = _CheckedSecret(HMACAlgorithm.SHA256)
+    return key
+
+
 class TokenVerifier:
     """Checks tokens, and caches the valid ones."""
 
     def __init__(self, key: str, algorithm: str) -> None:
         """`key`: the shared secret for HS256, or the public key as PEM for RS256. Tokens that name
         another algorithm are refused."""
-        self._key = key
+        self._key = _hs256(key) if algorithm == "HS256" else key
         self._algorithms = [algorithm]
         self._kept: LRUCache[bytes, Caller] = LRUCache(MAX_KEPT)
 
