@@ -1,20 +1,20 @@
--- Free the locks that the owner still has and, after a change, set a new version for the caches.
+-- Free the locks that their owners still have and, after a change, set a new version for the caches.
 --
 -- KEYS[1]    the event's version
 -- KEYS[2..]  the locks, all of the same event (same hash tag)
--- ARGV[1]    owner of the locks
--- ARGV[2]    the new version, or '' if nothing was changed
--- ARGV[3]    time to live of the version, s
+-- ARGV[1]    the new version, or '' if nothing was changed
+-- ARGV[2]    time to live of the version, s
+-- ARGV[3..]  the owner of each lock, in the order of KEYS[2..]
 -- Returns    how many locks were freed
 --
 -- Atomic because a lock may expire, and be taken by another owner, between check and delete.
 
-if ARGV[2] ~= '' then
-    redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3])
+if ARGV[1] ~= '' then
+    redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])
 end
 local freed = 0
 for position = 2, #KEYS do
-    if redis.call('GET', KEYS[position]) == ARGV[1] then
+    if redis.call('GET', KEYS[position]) == ARGV[position + 1] then
         freed = freed + redis.call('DEL', KEYS[position])
     end
 end

@@ -1,7 +1,8 @@
 """Publish and subscribe between the instances, over one Redis channel.
 
 A message is a JSON object with a `kind`. Each kind has one handler in every instance, the sender
-included. Messages of one instance arrive in order, and all that are pending go out in one call.
+included. Messages of one instance arrive in order, and all that are pending go out in one call, at
+most every SEND_INTERVAL: in a rush each call would cost as much as a part of a sale.
 While Redis is away each instance receives only its own messages; an instance that missed some
 catches up when it is subscribed again (`on_reconnect`).
 """
@@ -12,6 +13,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
+import gevent
 import orjson
 from gevent.event import Event
 
@@ -19,6 +21,9 @@ from ticket_service.stores import keys
 from ticket_service.stores.redis import Redis, RedisUnavailable
 
 Handler = Callable[[dict[str, Any]], None]
+
+SEND_INTERVAL = 0.02
+"""Seconds between two calls. A message that comes alone goes out at once."""
 
 MAX_PENDING = 10_000
 """Messages kept while Redis does not answer. Further ones are dropped; the feeds' next readings
@@ -73,6 +78,7 @@ class Bus:
             except RedisUnavailable:
                 log.warning("announced to this instance only", extra={"messages": len(messages)})
                 self._handle(messages)
+            gevent.sleep(SEND_INTERVAL)
 
     def listen_forever(self) -> None:
         """Handle what arrives. Run it in a greenlet of its own."""

@@ -9,7 +9,8 @@ from __future__ import annotations
 import logging
 import secrets
 
-from ticket_service.stores import keys
+from ticket_service.stores import deadline, keys
+from ticket_service.stores.coalescer import Coalescer
 from ticket_service.stores.redis import Redis, RedisUnavailable
 
 VERSION_TTL = 3600
@@ -28,6 +29,7 @@ class Versions:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
+        self._changes: Coalescer[None] = Coalescer()
 
     def current(self, event_id: str) -> str | None:
         """Return the current version, or None if there is none. Raises RedisUnavailable."""
@@ -46,12 +48,17 @@ class Versions:
         return version if made else None
 
     def change(self, event_id: str) -> None:
-        """Invalidate all cached answers about this event. Call it after the commit.
+        """Invalidate all cached answers about this event. Call it after the commit. Concurrent
+        callers share one call to Redis.
 
         Without Redis this only logs, since the write has succeeded. The cached answers of other
         instances then expire by age.
         """
         try:
-            self._redis.command("SET", keys.version(event_id), new_version(), "EX", VERSION_TTL)
+            with deadline.shared():
+                self._changes.run(event_id, lambda: self._set(event_id))
         except RedisUnavailable:
             log.warning("version not changed", extra={"event_id": event_id})
+
+    def _set(self, event_id: str) -> None:
+        self._redis.command("SET", keys.version(event_id), new_version(), "EX", VERSION_TTL)
