@@ -71,5 +71,8 @@ def post_worker_init(worker: Worker) -> None:
     background.start()
     gc.collect()
     gc.freeze()  # what is here stays; looking through it again stops everyone for 0.1 s
+    # A request makes some thousand objects and hardly a cycle: by default it is searched for cycles
+    # several times.
+    gc.set_threshold(10_000)
     worker.on_drain = background.drain
     worker.on_stop = background.stop

@@ -20,7 +20,6 @@ refuses.
 from __future__ import annotations
 
 import base64
-import secrets
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -122,11 +121,17 @@ class HoldRequest:
             "buyer_id": self.buyer_id,
             "event_id": self.event_id,
             "reservation_id": self.reservation_id,
-            "reservation_number": _reservation_number(),
+            "reservation_number": self._reservation_number(),
             "hold_ttl": rules.ttl_seconds,
             "limit": rules.max_live_per_buyer,
             "max_amount": MAX_AMOUNT,
         }
+
+    def _reservation_number(self) -> str:
+        """Return a number such as ``T261122-KX7Q2MHN4RWB``: the day in UTC, and 60 bits of the
+        reservation's id, of which at least 58 are random."""
+        word = base64.b32encode(uuid.UUID(self.reservation_id).bytes[8:])[:12].decode()
+        return f"T{datetime.now(UTC):%y%m%d}-{word}"
 
 
 def run_hold(
@@ -197,9 +202,3 @@ def check_same(repeated: object, first: object) -> None:
     """Raise IdempotencyKeyReused unless a repeat asks for the same as the first request."""
     if repeated != first:
         raise IdempotencyKeyReused
-
-
-def _reservation_number() -> str:
-    """Return a number such as ``T261122-KX7Q2MHN4RWB``: the day in UTC, and 60 random bits."""
-    word = base64.b32encode(secrets.token_bytes(8))[:12].decode()
-    return f"T{datetime.now(UTC):%y%m%d}-{word}"
