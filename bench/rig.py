@@ -98,10 +98,10 @@ def service(folder: Path, cores: Cores, stores: Stores) -> Iterator[Server]:
 
 @contextmanager
 def yardstick(folder: Path, cores: Cores) -> Iterator[Server]:
-    """The yardstick, on the service's core: gunicorn's own settings, our worker class."""
+    """The yardstick, on the service's core, with the service's worker class and settings."""
     port = free_port()
-    command = [*GUNICORN, "-c", os.devnull, "-k", "gevent", "--no-control-socket"]
-    command += ["-b", f"127.0.0.1:{port}", "--keep-alive", "75", "bench.yardstick:app"]
+    command = [*GUNICORN, "-c", "bench/yardstick_settings.py", "-b", f"127.0.0.1:{port}"]
+    command += ["bench.yardstick:app"]
     with _serving(folder, "yardstick", command, port, "/", cores, {}) as server:
         yield server
 

@@ -1,4 +1,4 @@
-"""The yardstick: a Flask view that returns a constant, under gunicorn without an access log."""
+"""The yardstick: a Flask view that returns a constant."""
 
 from __future__ import annotations
 
