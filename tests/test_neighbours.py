@@ -21,6 +21,7 @@ from tests.support.factories import Event, one, section, ticket
 from tests.support.internal import metric
 from tests.support.service import Service, run_service
 from tests.support.visitors import Visitor, run_queue
+from tests.support.waiting_lines import own_redis_url
 from tests.support.wire import check_soon
 from ticket_service.stores import keys
 
@@ -33,6 +34,9 @@ SOME = 4
 database_url = own_database_url
 """A database in which other programs may have seats, and triggers, that we know nothing of."""
 
+redis_url = own_redis_url
+"""A Redis whose keys may be spoiled: the instances of other tests would stumble over them."""
+
 
 @pytest.fixture
 def database(database_url: str) -> Iterator[Connection]:
@@ -40,9 +44,17 @@ def database(database_url: str) -> Iterator[Connection]:
         yield connection
 
 
+@pytest.fixture
+def redis(redis_url: str) -> Iterator[Redis]:
+    with Redis.from_url(redis_url, decode_responses=True) as client:
+        yield client
+
+
 @pytest.fixture(scope="module")
-def service(database_url: str, folder: Path) -> Iterator[Service]:
-    with run_service(folder, DATABASE_URL=database_url, HOLD_TTL_SECONDS="2") as instance:
+def service(database_url: str, redis_url: str, folder: Path) -> Iterator[Service]:
+    with run_service(
+        folder, DATABASE_URL=database_url, REDIS_URL=redis_url, HOLD_TTL_SECONDS="2"
+    ) as instance:
         yield instance
         instance.kill()
 
@@ -127,12 +139,13 @@ def test_a_waiting_room_that_is_spoilt_costs_no_place_elsewhere(
     start_service: StartService,
     database: Connection,
     database_url: str,
+    redis_url: str,
     redis: Redis,
     browser: Browser,
     bad: list[Event],
     good: list[Event],
 ):
-    service = start_service(DATABASE_URL=database_url, QUEUE_TTL_SECONDS="2")
+    service = start_service(DATABASE_URL=database_url, REDIS_URL=redis_url, QUEUE_TTL_SECONDS="2")
     visitor = Visitor(service, good[0].id)
     client = browser.connect(service.url, visitor.token)
     for event in bad + good:
