@@ -12,6 +12,7 @@ from ticket_service.services.sql import iso
 from ticket_service.stores.coalescer import Coalescer
 from ticket_service.stores.documents import Document, Documents
 from ticket_service.stores.postgres import Postgres, SqlScript
+from ticket_service.stores.schema_needs import SEARCHED
 
 _EVENT_COLUMNS = f"""
     e.id, e.title, e.description, e.venue, e.address,
@@ -36,11 +37,43 @@ _PRICES = """
     ) of_seats
 """
 
+# All that match are sorted and counted by two columns; only those on the page are read as a whole.
+_PAGE_OF_MATCHING = f"""
+    page AS (
+        SELECT {_EVENT_COLUMNS}
+        FROM (
+            SELECT id FROM matching ORDER BY sale_start_date, id
+            LIMIT %(limit)s::bigint OFFSET (%(page)s::bigint - 1) * %(limit)s
+        ) on_page JOIN events e USING (id) {_PRICES}
+        ORDER BY e.sale_start_date, e.id
+    )
+    SELECT json_build_object(
+        'events', coalesce((SELECT json_agg(row_to_json(page)) FROM page), '[]'),
+        'pagination', (
+            SELECT json_build_object(
+                'page', %(page)s::bigint, 'limit', %(limit)s::bigint, 'total', count(*),
+                'totalPages', ceil(count(*) / %(limit)s::numeric)::int
+            ) FROM matching
+        )
+    )::text
+"""
+
+_EVENT_LIST = SqlScript(
+    event_list=f"""
+    WITH matching AS (
+        SELECT sale_start_date, id FROM events
+        WHERE %(status)s::text IS NULL OR status = %(status)s
+    ),
+    {_PAGE_OF_MATCHING}
+"""
+)
+
 # A word's twin is its translation in keyword_mappings. Up to three words of the query are replaced
 # by their twins. A query that is a part of a word finds the twin too; it needs two letters, since
 # one would match nearly everything. The limit of a hundred terms holds whatever the mappings are.
-_EVENT_LIST = SqlScript(
-    event_list=f"""
+# The index yields the events that have all letters and pairs of letters of a term, in any order.
+_EVENT_SEARCH = SqlScript(
+    event_search=f"""
     WITH RECURSIVE twins AS (
         SELECT lower(korean) AS word, lower(english) AS twin FROM keyword_mappings
         UNION ALL SELECT lower(english), lower(korean) FROM keyword_mappings
@@ -57,34 +90,14 @@ _EVENT_LIST = SqlScript(
         UNION SELECT twin FROM twins
               WHERE length(%(q)s) > 1 AND strpos(word, lower(%(q)s)) > 0
     ),
-    patterns AS (
-        SELECT array_agg('%%' || regexp_replace(term, '([\\\\%%_])', '\\\\\\1', 'g') || '%%') AS any
-        FROM terms
-    ),
     matching AS (
-        SELECT e.* FROM events e, patterns
-        WHERE (%(status)s::text IS NULL OR e.status = %(status)s)
-          AND (%(q)s::text IS NULL
-               OR e.title ILIKE ANY (patterns.any) OR e.artist_name ILIKE ANY (patterns.any)
-               OR e.venue ILIKE ANY (patterns.any) OR e.address ILIKE ANY (patterns.any))
+        SELECT DISTINCT sale_start_date, id
+        FROM terms JOIN events ON {SEARCHED} @> ticket_service_grams(term) COLLATE "C"
+        WHERE (strpos(lower(title), term) > 0 OR strpos(lower(artist_name), term) > 0
+               OR strpos(lower(venue), term) > 0 OR strpos(lower(address), term) > 0)
+          AND (%(status)s::text IS NULL OR status = %(status)s)
     ),
-    page AS (
-        SELECT {_EVENT_COLUMNS}
-        FROM (
-            SELECT * FROM matching ORDER BY sale_start_date, id
-            LIMIT %(limit)s::bigint OFFSET (%(page)s::bigint - 1) * %(limit)s
-        ) e {_PRICES}
-        ORDER BY e.sale_start_date, e.id
-    )
-    SELECT json_build_object(
-        'events', coalesce((SELECT json_agg(row_to_json(page)) FROM page), '[]'),
-        'pagination', (
-            SELECT json_build_object(
-                'page', %(page)s::bigint, 'limit', %(limit)s::bigint, 'total', count(*),
-                'totalPages', ceil(count(*) / %(limit)s::numeric)::int
-            ) FROM matching
-        )
-    )::text
+    {_PAGE_OF_MATCHING}
 """
 )
 
@@ -171,8 +184,10 @@ class Catalogue:
             "page": query.page,
             "limit": query.limit,
         }
-        group = "lists" if query.q is None else "searches"
-        return self._documents.read(query, lambda: self._json(_EVENT_LIST, parameters, group=group))
+        script, group = _EVENT_LIST, "lists"
+        if query.q is not None:
+            script, group = _EVENT_SEARCH, "searches"
+        return self._documents.read(query, lambda: self._json(script, parameters, group=group))
 
     def event(self, event_id: str) -> Document:
         """One event with its ticket types. Raises EventNotFound."""

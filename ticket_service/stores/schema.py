@@ -186,14 +186,13 @@ def _build_index(connection: Connection, index: Index) -> None:
     """Build an index if it is missing. Writers need not wait."""
     if is_indexed(connection, index):
         return
-    where = f" WHERE {index.where}" if index.where else ""
     with _long_lock_timeout(connection):
         if run(connection, _INVALID_INDEX_SQL, index.name):
             run(connection, f"DROP INDEX CONCURRENTLY {index.name}")
-        run(
-            connection,
-            f"CREATE INDEX CONCURRENTLY {index.name} ON {index.table} ({index.columns}){where}",
-        )
+        run(connection, f"CREATE INDEX CONCURRENTLY {index.definition}")
+        if index.gin:
+            # ANALYZE would take seconds for statistics that no plan needs.
+            run(connection, f"ALTER INDEX {index.name} ALTER COLUMN 1 SET STATISTICS 0")
 
 
 def _knows_expired(connection: Connection) -> bool:

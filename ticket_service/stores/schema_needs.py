@@ -1,4 +1,4 @@
-"""What this service needs in the database: tables, columns and indexes."""
+"""What this service needs in the database: tables, columns, functions and indexes."""
 
 from __future__ import annotations
 
@@ -21,19 +21,50 @@ COLUMNS = {
 }
 
 
+FUNCTIONS = ("ticket_service_grams(text[])",)
+
+SEARCHED = (
+    "ticket_service_grams(lower(title), lower(artist_name), lower(venue), lower(address))"
+    ' COLLATE "C"'
+)
+"""What an event can be found by. A search must contain exactly this expression to use the index.
+
+Each text is lowered by the rules of its own column. COLLATE makes the order of the index that of
+bytes: it is the fastest, and stays the same when the libraries of the server change."""
+
+
 class Index(NamedTuple):
-    """An index that this service needs: table, columns, and the predicate of a partial one."""
+    """An index that this service needs."""
 
     table: str
     columns: str
     where: str = ""
+    """The predicate of a partial index."""
+    gin: str = ""
+    """What a GIN index on an expression is called, in its name; `columns` is the expression."""
 
     @property
     def name(self) -> str:
         """What it is called where this service builds it."""
-        return f"ticket_service_{self.table}_{self.columns.replace(', ', '_')}_idx"
+        return f"ticket_service_{self.table}_{self.gin or self.columns.replace(', ', '_')}_idx"
+
+    @property
+    def definition(self) -> str:
+        """What follows CREATE INDEX, without CONCURRENTLY."""
+        what = f"{self.name} ON {self.table}"
+        if self.gin:
+            # Otherwise it would collect changes, and each search would read all that it collected.
+            return f"{what} USING gin (({self.columns})) WITH (fastupdate = off)"
+        return f"{what} ({self.columns})" + (f" WHERE {self.where}" if self.where else "")
+
+    @property
+    def has_to_be_ours(self) -> bool:
+        """Whether an index only counts under the name that we give it."""
+        return bool(self.where or self.gin)
 
     def __str__(self) -> str:
+        if self.has_to_be_ours:
+            return f"index {self.definition}"
         return f"index on {self.table} ({self.columns})"
 
 
@@ -41,6 +72,7 @@ INDEXES = (
     Index("events", "sale_start_date, id"),
     Index("events", "status, sale_start_date"),
     Index("events", "status, sale_end_date"),
+    Index("events", SEARCHED, gin="grams"),
     Index("ticket_types", "event_id"),
     Index("seats", "event_id, section, row_number, seat_number"),
     Index("reservations", "user_id, created_at"),
@@ -52,7 +84,7 @@ INDEXES = (
     Index("ticket_service_payments", "reservation_id"),
 )
 """Any valid index that begins with the columns will do, whatever its name: a second one would slow
-down every write. A partial index only counts under the name that we give it."""
+down every write. A partial index, or one on an expression, only counts under our name."""
 
 # Valid indexes: table, columns, name, whether it has all rows.
 _INDEXES_SQL = """
@@ -88,6 +120,9 @@ def missing(connection: Connection, schema: str) -> list[str]:
     for table in columns.keys() & COLUMNS.keys():
         absent = set(COLUMNS[table].split()) - columns[table]
         lacks += [f"column {table}.{column}" for column in sorted(absent)]
+    for function in FUNCTIONS:
+        if run(connection, "SELECT to_regprocedure(%s) IS NULL", function) == [(True,)]:
+            lacks.append(f"function {function}")
     there = run(connection, _INDEXES_SQL)
     return lacks + [
         str(index) for index in INDEXES if index.table in columns and not _serves(there, index)
@@ -103,7 +138,10 @@ def _serves(there: list[tuple[Any, ...]], needed: Index) -> bool:
     """Whether one of the indexes that are there serves."""
     return any(
         table == needed.table
-        and f"{columns}, ".startswith(f"{needed.columns}, ")
-        and (has_all_rows or name == needed.name)
+        and (
+            name == needed.name
+            if needed.has_to_be_ours
+            else has_all_rows and f"{columns}, ".startswith(f"{needed.columns}, ")
+        )
         for table, columns, name, has_all_rows in there
     )
