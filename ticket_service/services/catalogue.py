@@ -71,7 +71,8 @@ _EVENT_LIST = SqlScript(
 # A word's twin is its translation in keyword_mappings. Up to three words of the query are replaced
 # by their twins. A query that is a part of a word finds the twin too; it needs two letters, since
 # one would match nearly everything. The limit of a hundred terms holds whatever the mappings are.
-# The index yields the events that have all letters and pairs of letters of a term, in any order.
+# The index yields the events that have all letters and pairs of letters of a term. If that is only
+# one letter or pair, they match; of a longer term they may have the pairs in different places.
 _EVENT_SEARCH = SqlScript(
     event_search=f"""
     WITH RECURSIVE twins AS (
@@ -93,7 +94,8 @@ _EVENT_SEARCH = SqlScript(
     matching AS (
         SELECT DISTINCT sale_start_date, id
         FROM terms JOIN events ON {SEARCHED} @> ticket_service_grams(term) COLLATE "C"
-        WHERE (strpos(lower(title), term) > 0 OR strpos(lower(artist_name), term) > 0
+        WHERE (length(term) IN (1, 2)
+               OR strpos(lower(title), term) > 0 OR strpos(lower(artist_name), term) > 0
                OR strpos(lower(venue), term) > 0 OR strpos(lower(address), term) > 0)
           AND (%(status)s::text IS NULL OR status = %(status)s)
     ),
