@@ -6,7 +6,7 @@
 -- have any search_path. They need the right to execute it, whatever the default privileges are.
 
 CREATE OR REPLACE FUNCTION ticket_service_grams(VARIADIC texts text[]) RETURNS text[]
-LANGUAGE sql IMMUTABLE PARALLEL SAFE COST 1000
+LANGUAGE sql IMMUTABLE PARALLEL SAFE COST 10000
 BEGIN ATOMIC
     SELECT coalesce(array_agg(gram), '{}')
     FROM unnest(texts) AS text,

@@ -98,6 +98,12 @@ def test_a_second_migration_adds_only_what_is_missing(url: str, db: Connection):
 DAMAGES = {
     "DROP TABLE keyword_mappings": "table keyword_mappings",
     "ALTER TABLE seats DROP COLUMN price": "column seats.price",
+    "DROP FUNCTION ticket_service_grams CASCADE": (
+        "function ticket_service_grams(text[]); "
+        "index ticket_service_events_grams_idx ON events USING gin ((ticket_service_grams("
+        "lower(title), lower(artist_name), lower(venue), lower(address))"
+        ' COLLATE "C")) WITH (fastupdate = off)'
+    ),
     "DROP INDEX ticket_service_reservation_items_seat_id_idx": (
         "index on reservation_items (seat_id)"
     ),

@@ -115,5 +115,11 @@ INSTALLATIONS = {
     "a check on the status and more": Installation(
         more=f"{ALTER} paid CHECK (status <> 'confirmed' OR payment_method IS NOT NULL)"
     ),
+    "texts with collations of their own": Installation(
+        more="""
+            ALTER TABLE events ALTER title TYPE varchar(255) COLLATE "C",
+                ALTER venue TYPE varchar(255) COLLATE "POSIX", ALTER address TYPE text COLLATE "C"
+        """
+    ),
     "up to date": Installation(check=NEW_CHECK, keywords=True, indexes=True),
 }

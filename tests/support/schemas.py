@@ -33,6 +33,7 @@ NEEDED_INDEXES = [
     "events (sale_start_date, id",
     "events (status, sale_start_date",
     "events (status, sale_end_date",
+    "events USING gin (ticket_service_grams(",
     "ticket_types (event_id",
     "seats (event_id, section, row_number, seat_number",
     "reservations (user_id, created_at",

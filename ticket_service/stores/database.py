@@ -77,6 +77,7 @@ class Database:
             "TimeZone": "UTC",
             "default_transaction_isolation": r"read\ committed",
             "plan_cache_mode": "force_generic_plan",
+            "jit": "off",  # it would take longer than any of our statements
             **settings,
         }
         options = " ".join(f"-c {name}={value}" for name, value in settings.items())
