@@ -60,7 +60,7 @@ TWINS = [
 
 STATUSES = [None, "on_sale", "ended"]
 
-Texts = tuple[str, str | None, str | None, str | None]
+Texts = tuple[str | None, ...]
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +88,10 @@ def insert_events(connection: Connection) -> None:
         (*texts(chance), chance.choice(STATUSES[1:]), start + timedelta(hours=chance.randrange(99)))
         for _ in range(500)
     ]
+    rows.append((None, None, None, None, "ended", start))
     with connection.cursor() as cursor:
+        # As where another program made the table.
+        cursor.execute("ALTER TABLE events ALTER title DROP NOT NULL")
         execute_values(
             cursor,
             "INSERT INTO events (title, artist_name, venue, address, status, sale_start_date,"
@@ -99,9 +102,8 @@ def insert_events(connection: Connection) -> None:
 
 
 def texts(chance: random.Random) -> Texts:
-    """The texts of an event: some are empty or missing."""
-    missing = [None if chance.random() < 0.1 else text(chance) for _ in range(3)]
-    return text(chance), missing[0], missing[1], missing[2]
+    """The texts of an event: some are empty, or missing."""
+    return tuple(None if chance.random() < 0.1 else text(chance) for _ in range(4))
 
 
 def text(chance: random.Random) -> str:
@@ -120,7 +122,7 @@ def queries(found: list[Texts], count: int) -> list[str]:
         whole = chance.choice([*event, *event, "".join(event), text(chance)])
         at = chance.randrange(len(whole) + 1)
         part = whole[at : at + chance.choice([1, 2, 2, 3, 4, 8, 30])]
-        made.append(chance.choice([str, str.upper, str.lower, str.swapcase])(part))
+        made.append(chance.choice([part, part.upper(), part.lower(), part.swapcase()]))
     return list(dict.fromkeys(query.strip() for query in made))
 
 
@@ -175,7 +177,7 @@ def test_a_search_finds_what_a_scan_finds(service: Service, database: Connection
     chance = random.Random(3)
     found = run(database, "SELECT title, artist_name, venue, address FROM events")
     hits = []
-    for query in queries(found, 600):
+    for query in queries(found, 900):
         status, page = chance.choice(STATUSES), chance.choice([1, 1, 2])
         expected = scanned(database, query, status) if query else every(database, status)
         answer = get(service, "/events", q=query, status=status or "", page=page, limit=100)
@@ -185,7 +187,7 @@ def test_a_search_finds_what_a_scan_finds(service: Service, database: Connection
         hits.append(len(expected))
     assert hits.count(0) > 80
     assert sum(1 <= hit < 10 for hit in hits) > 80
-    assert max(hits) == len(found)
+    assert max(hits) > 100
 
 
 def every(database: Connection, status: str | None) -> list[str]:
@@ -208,7 +210,7 @@ def test_a_change_by_another_program_is_found(
     with database.cursor() as cursor:
         cursor.execute(f"UPDATE events SET {column} = %s WHERE id = %s", [after, event.id])
     check_soon(lambda: listed(service, q=after), [event.id])
-    check_soon(lambda: listed(service, q=before), [])
+    check_soon(lambda: listed(service, q=before) == [], True)
 
 
 MANY = """

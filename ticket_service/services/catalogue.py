@@ -93,7 +93,7 @@ _EVENT_SEARCH = SqlScript(
     ),
     matching AS (
         SELECT DISTINCT sale_start_date, id
-        FROM terms JOIN events ON {SEARCHED} @> ticket_service_grams(term) COLLATE "C"
+        FROM terms JOIN events ON {SEARCHED} @> ticket_service_grams(term)
         WHERE (length(term) IN (1, 2)
                OR strpos(lower(title), term) > 0 OR strpos(lower(artist_name), term) > 0
                OR strpos(lower(venue), term) > 0 OR strpos(lower(address), term) > 0)
