@@ -14,13 +14,14 @@ import sys
 import tempfile
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
 import psycopg2
 from redis import Redis, RedisError
 
-from bench import data, dialogs, machine, report, rig, sockets
+from bench import data, dialogs, machine, purchases, report, rig, sockets
 from bench.expiry import release
 from bench.lines import ASKERS, lines
 from bench.load import measure
@@ -58,18 +59,17 @@ def main() -> None:
 
 def run(seconds: float, rounds: int, people: int) -> int:
     """Measure everything and print it. Returns the exit status."""
-    secret = _settings()
+    secret, service_token = _settings()
     cores = Cores.split()
     os.sched_setaffinity(0, cores.ours)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ticket-bench-")))
         stores = stack.enter_context(rig.stores(folder))
-        for line in machine.facts(cores, stores, data.describe(stores.database_url)):
-            print(line)
-        with rig.ceiling(folder, cores) as server:
-            ceiling = measure(server.port, iter(YARDSTICK.requests()), seconds).rate
-        print(f"Load generator: {ceiling:,.0f} requests/s from a server that only answers")
-        content = data.load(stores.database_url, supply(seconds) * rounds)
+        print(*machine.facts(cores, stores, data.describe(stores.database_url)), sep="\n")
+        print(_ceiling(folder, cores, seconds))
+        wanted = (supply(seconds) + purchases.supply(seconds)) * rounds
+        content = data.load(stores.database_url, wanted)
+        free_seats = iter(content.free_seats)
         yardstick = stack.enter_context(rig.yardstick(folder, cores))
         with rig.service(folder, cores, stores) as fresh:
             constants = [lambda: constant(yardstick, seconds)] * rounds
@@ -80,28 +80,39 @@ def run(seconds: float, rounds: int, people: int) -> int:
         queued = stack.enter_context(lines(redis, content, people))
         service = stack.enter_context(rig.service(folder, cores, stores))
         meter = Meter(service, yardstick, redis, seconds)
-        table = rows(content, queued, service, secret, seconds)
-        results, waiting = [], []
+        table = rows(content, free_seats, queued, service, secret, seconds)
+        buy = partial(purchases.measure, service.port, free_seats, secret, service_token, seconds)
+        results, waiting, bought = [], [], []
         for number in range(1, rounds + 1):
             print(f"Round {number} of {rounds}", flush=True)
             measured = meter.round(table)
+            bought.append(buy(measured[0]))
             waiting.append(dialogs.measure(service, queued, secret, seconds, measured[0]))
             results.append([*measured, *room.results[number - 1], waiting[-1].result])
         [buyers] = [row.requests for row in table if row.name.startswith("POST /reservations")]
         ended = release(service, stores.database_url, content.ticket_type, buyers, seconds)
+    print(*purchases.table(bought), "", sep="\n")
     print(
         *report.table(results), *room.remarks(), dialogs.remark(waiting), ended.remark(), sep="\n"
     )
     print(*report.remarks(results, queued), sep="\n")
-    return int(report.faults(results) > 0)
+    return int(report.faults(results) + purchases.faults(bought) > 0)
 
 
-def _settings() -> str:
-    """Set the environment of all that is started. Returns the secret of tokens."""
-    secret = secrets.token_hex(32)
+def _ceiling(folder: Path, cores: Cores, seconds: float) -> str:
+    """How fast the load generator is."""
+    with rig.ceiling(folder, cores) as server:
+        rate = measure(server.port, iter(YARDSTICK.requests()), seconds).rate
+    return f"Load generator: {rate:,.0f} requests/s from a server that only answers"
+
+
+def _settings() -> tuple[str, str]:
+    """Set the environment of all that is started. Returns the secret of tokens, and the token of
+    other services."""
+    secret, service_token = secrets.token_hex(32), secrets.token_hex(32)
     os.environ.update(ENVIRONMENT="development", DB_SCHEMA="public")
-    os.environ.update(JWT_ALGORITHM="HS256", JWT_SECRET=secret)
-    return secret
+    os.environ.update(JWT_ALGORITHM="HS256", JWT_SECRET=secret, INTERNAL_API_TOKEN=service_token)
+    return secret, service_token
 
 
 def constant(yardstick: Server, seconds: float) -> float:

@@ -39,7 +39,7 @@ class Row:
     """The name of the row to compare the time with."""
 
 
-YARDSTICK = Row("Y: Flask returns a constant", None, None, lambda: repeat(_get("/")))
+YARDSTICK = Row("Y: Flask returns a constant", None, None, lambda: repeat(get_request("/")))
 
 
 def supply(seconds: float) -> int:
@@ -47,44 +47,55 @@ def supply(seconds: float) -> int:
     return math.ceil(FASTEST * seconds * (1 + WARM_UP))
 
 
-def rows(data: Data, lines: Lines, service: Server, jwt_secret: str, seconds: float) -> list[Row]:
-    """All rows, for measurements of so many seconds."""
+def rows(
+    data: Data,
+    free_seats: Iterator[Item],
+    lines: Lines,
+    service: Server,
+    jwt_secret: str,
+    seconds: float,
+) -> list[Row]:
+    """All rows, for measurements of so many seconds. `free_seats`: those to sell."""
     event = f"/api/v1/events/{data.ticket_type.event_id}"
-    seat_map = f"/api/v1/seats/events/{data.stadium_id}"
-    sales = iter([Sale(seat.id, _hold_seat(seat, jwt_secret)) for seat in data.stadium_seats])
-    free_seats = iter(data.free_seats)
-    selling = f"{SALES_PER_SECOND} sold/s"
-
-    def unchanged() -> Iterable[bytes]:
-        return repeat(_get(seat_map, f"If-None-Match: {service.get(seat_map).headers['ETag']}"))
 
     def seat_holds() -> Iterable[bytes]:
-        return [_hold_seat(seat, jwt_secret) for seat in islice(free_seats, supply(seconds))]
+        seats = islice(free_seats, supply(seconds))
+        return [hold_seat(seat, new_token(jwt_secret)) for seat in seats]
 
     def ticket_holds() -> Iterable[bytes]:
         return [_hold_ticket(data.ticket_type, jwt_secret) for _ in range(supply(seconds))]
 
     return [
-        Row("GET /events", 0.8, 1.1, lambda: repeat(_get("/api/v1/events"))),
-        Row("GET /events/{id}", 0.8, 1.1, lambda: repeat(_get(event))),
-        Row(
-            f"GET /seats/events/{{id}}, {selling}",
-            0.2,
-            0.5,
-            lambda: repeat(_get(seat_map)),
-            sales=sales,
-        ),
-        Row(
-            f"GET /seats/events/{{id}}, gzip, {selling}",
-            0.2,
-            0.5,
-            lambda: repeat(_get(seat_map, "Accept-Encoding: gzip")),
-            sales=sales,
-        ),
-        Row("GET /seats/events/{id}, If-None-Match, none sold", 0.6, 0.9, unchanged, status=304),
+        Row("GET /events", 0.8, 1.1, lambda: repeat(get_request("/api/v1/events"))),
+        Row("GET /events/{id}", 0.8, 1.1, lambda: repeat(get_request(event))),
+        *_seat_map_rows(data, service, jwt_secret),
         Row("POST /seats/reserve, distinct seats", 0.32, 0.4, seat_holds, status=201),
         Row("POST /reservations, one ticket type", 0.3, 0.4, ticket_holds, status=201),
         *_queue_rows(data.ticket_type.event_id, lines, jwt_secret),
+    ]
+
+
+def _seat_map_rows(data: Data, service: Server, jwt_secret: str) -> list[Row]:
+    """The rows of a stadium's seat map, of which seats are sold meanwhile."""
+    seat_map = f"/api/v1/seats/events/{data.stadium_id}"
+    gzip = "Accept-Encoding: gzip"
+    selling = f"{SALES_PER_SECOND} sold/s"
+    sales = iter(
+        [Sale(seat.id, hold_seat(seat, new_token(jwt_secret))) for seat in data.stadium_seats]
+    )
+
+    def unchanged() -> Iterable[bytes]:
+        etag = service.get(seat_map).headers["ETag"]
+        return repeat(get_request(seat_map, f"If-None-Match: {etag}"))
+
+    def reading(*headers: str) -> Callable[[], Iterable[bytes]]:
+        return lambda: repeat(get_request(seat_map, *headers))
+
+    name = "GET /seats/events/{id}"
+    return [
+        Row(f"{name}, {selling}", 0.2, 0.5, reading(), sales=sales),
+        Row(f"{name}, gzip, {selling}", 0.2, 0.5, reading(gzip), sales=sales),
+        Row(f"{name}, If-None-Match, none sold", 0.6, 0.9, unchanged, status=304),
     ]
 
 
@@ -95,59 +106,78 @@ def _queue_rows(open_id: str, lines: Lines, jwt_secret: str) -> list[Row]:
     """
     tokens = [make_token(user_id, "user", jwt_secret) for user_id in lines.askers]
 
-    def check(*event_ids: str) -> Callable[[], Iterable[bytes]]:
+    def asked(ask: Callable[[str, str], bytes], *event_ids: str) -> Callable[[], Iterable[bytes]]:
+        """Everyone in turn, about these events in turn."""
         return lambda: cycle(
-            _post(f"/api/v1/queue/check/{event_id}", {}, token)
+            ask(event_id, f"Authorization: Bearer {token}")
             for token, event_id in zip(tokens, cycle(event_ids), strict=False)
         )
 
-    def status(event_id: str) -> Callable[[], Iterable[bytes]]:
-        path = f"/api/v1/queue/status/{event_id}"
-        return lambda: cycle(_get(path, f"Authorization: Bearer {token}") for token in tokens)
-
-    def compared(name: str, ask: Callable[[str], Callable[[], Iterable[bytes]]]) -> list[Row]:
+    def compared(name: str, ask: Callable[[str, str], bytes]) -> list[Row]:
         short, long = (f"{name}, line of {line.people:,}" for line in (lines.short, lines.long))
         return [
-            Row(short, None, None, ask(lines.short.event_id)),
-            Row(long, None, None, ask(lines.long.event_id), against=short),
+            Row(short, None, None, asked(ask, lines.short.event_id)),
+            Row(long, None, None, asked(ask, lines.long.event_id), against=short),
         ]
 
+    calls = {
+        "POST /queue/check": _check,
+        "GET /queue/status": _status,
+        "POST /queue/heartbeat": _heartbeat,
+    }
     return [
-        Row(
-            "POST /queue/check, inside or waiting", 0.65, 0.8, check(open_id, lines.short.event_id)
+        *(
+            Row(f"{name}, inside or waiting", 0.65, 0.8, asked(ask, open_id, lines.short.event_id))
+            for name, ask in calls.items()
         ),
-        *compared("POST /queue/check", check),
-        *compared("GET /queue/status", status),
+        *compared("POST /queue/check", _check),
+        *compared("GET /queue/status", _status),
     ]
 
 
-def _get(path: str, *headers: str) -> bytes:
+def _check(event_id: str, authorization: str) -> bytes:
+    return post_request(f"/api/v1/queue/check/{event_id}", {}, authorization)
+
+
+def _status(event_id: str, authorization: str) -> bytes:
+    return get_request(f"/api/v1/queue/status/{event_id}", authorization)
+
+
+def _heartbeat(event_id: str, authorization: str) -> bytes:
+    return post_request(f"/api/v1/queue/heartbeat/{event_id}", {}, authorization)
+
+
+def get_request(path: str, *headers: str) -> bytes:
+    """A GET with these header lines."""
     return "\r\n".join([f"GET {path} HTTP/1.1", "Host: localhost", *headers, "", ""]).encode()
 
 
-def _hold_seat(seat: Item, jwt_secret: str) -> bytes:
+def post_request(path: str, body: object, *headers: str) -> bytes:
+    """A POST of JSON with these header lines."""
+    content = json.dumps(body)
+    head = [
+        f"POST {path} HTTP/1.1",
+        "Host: localhost",
+        *headers,
+        "Content-Type: application/json",
+        f"Content-Length: {len(content)}",
+    ]
+    return "\r\n".join([*head, "", content]).encode()
+
+
+def hold_seat(seat: Item, token: str) -> bytes:
+    """A request that holds a seat."""
     body = {"eventId": seat.event_id, "seatIds": [seat.id]}
-    return _post("/api/v1/seats/reserve", body, _new_buyer(jwt_secret))
+    return post_request("/api/v1/seats/reserve", body, f"Authorization: Bearer {token}")
+
+
+def new_token(jwt_secret: str) -> str:
+    """The token of a new person."""
+    return make_token(str(uuid.uuid4()), "user", jwt_secret)
 
 
 def _hold_ticket(ticket_type: Item, jwt_secret: str) -> bytes:
     items = [{"ticketTypeId": ticket_type.id, "quantity": 1}]
     body = {"eventId": ticket_type.event_id, "items": items}
-    return _post("/api/v1/reservations", body, _new_buyer(jwt_secret))
-
-
-def _new_buyer(jwt_secret: str) -> str:
-    """The token of a new person."""
-    return make_token(str(uuid.uuid4()), "user", jwt_secret)
-
-
-def _post(path: str, body: object, token: str) -> bytes:
-    content = json.dumps(body)
-    head = [
-        f"POST {path} HTTP/1.1",
-        "Host: localhost",
-        f"Authorization: Bearer {token}",
-        "Content-Type: application/json",
-        f"Content-Length: {len(content)}",
-    ]
-    return "\r\n".join([*head, "", content]).encode()
+    authorization = f"Authorization: Bearer {new_token(jwt_secret)}"
+    return post_request("/api/v1/reservations", body, authorization)

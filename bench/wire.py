@@ -40,6 +40,8 @@ class Connection:
         self.busy = False
         self.sent_at = 0.0
         self.body: bytearray | None = None
+        self.head = b""
+        """The status line and the headers of the last answer."""
         self._on_answer = on_answer
         self._head = b""
         self._status = 0
@@ -57,6 +59,13 @@ class Connection:
         self.body = bytearray() if keep else None
         if self.socket.send(request) != len(request):
             raise LoadFailed("a request does not fit into the socket's buffer")
+
+    def header(self, name: bytes) -> str:
+        """A header of the last answer. Raises LoadFailed if there is none."""
+        value = _header(self.head, name)
+        if value is None:
+            raise LoadFailed(f"an answer without {name.decode()}: {self.head!r}")
+        return value.decode()
 
     def receive(self) -> None:
         """Read what has arrived. Raises LoadFailed if the server closed the connection."""
@@ -79,7 +88,8 @@ class Connection:
             return
         self._head = b""
         self._status = int(data[9:12])
-        self._left = 0 if self._status in NO_BODY else _length(data[:end]) - (len(data) - end)
+        self.head = data[:end]
+        self._left = 0 if self._status in NO_BODY else _length(self.head) - (len(data) - end)
         if self.body is not None:
             self.body += data[end:]
 
@@ -140,7 +150,15 @@ class Loop:
 
 
 def _length(head: bytes) -> int:
-    at = head.find(b"\r\nContent-Length: ")
-    if at < 0:
+    value = _header(head, b"Content-Length")
+    if value is None:
         raise LoadFailed(f"an answer without Content-Length: {head!r}")
-    return int(head[at + 18 : head.index(b"\r\n", at + 18)])
+    return int(value)
+
+
+def _header(head: bytes, name: bytes) -> bytes | None:
+    at = head.find(b"\r\n" + name + b": ")
+    if at < 0:
+        return None
+    begin = at + len(name) + 4
+    return head[begin : head.index(b"\r\n", begin)]

@@ -10,6 +10,9 @@ import psutil
 from dev.workspace import ROOT
 
 ROWS = [
+    "Purchases: ",
+    "POST /seats/reserve p50",
+    "GET /reservations/{id}, paid p50",
     "Y: ",
     "GET /events |",
     "GET /events/{id} |",
@@ -19,6 +22,8 @@ ROWS = [
     "POST /seats/reserve, distinct seats |",
     "POST /reservations, one ticket type |",
     "POST /queue/check, inside or waiting |",
+    "GET /queue/status, inside or waiting |",
+    "POST /queue/heartbeat, inside or waiting |",
     "POST /queue/check, line of 1,000 |",
     "POST /queue/check, line of 20,000 |",
     "GET /queue/status, line of 1,000 |",
