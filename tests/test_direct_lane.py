@@ -50,6 +50,7 @@ CALLS: dict[str, Callable[[Event], Call]] = {
     "only the head": lambda event: ("HEAD", f"/queue/status/{event.id}", None, {}),
     "what is allowed": lambda event: ("OPTIONS", f"/queue/status/{event.id}", None, {}),
     "a malformed id": lambda event: ("POST", f"/queue/check/{event.id}0", None, {}),
+    "the placeholder": lambda event: ("POST", "/queue/check/%3Cid%3E", None, {}),
     "too many ids": lambda event: ("POST", f"/queue/check/{event.id}/{event.id}", None, {}),
     "my": lambda event: ("GET", "/reservations/my?page=2&limit=3", None, {}),
     "my with gzip": lambda event: ("GET", "/reservations/my", None, {"Accept-Encoding": "gzip"}),

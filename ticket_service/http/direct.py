@@ -28,7 +28,7 @@ _ID_IN_PATH = re.compile(rf"(?<=/){UUID_PATTERN.pattern}(?=/|$)")
 
 class _Route(NamedTuple):
     rule: str
-    id_name: str | None
+    id_names: list[str]
     """The parameter for the id in the path, if there is one."""
     view: Callable[..., Any]
 
@@ -39,27 +39,27 @@ class DirectLane:
     def __init__(self, app: Flask) -> None:
         """Look at the routes of the application, all of which must be registered."""
         self._app_context = app.app_context
-        self._routes: dict[tuple[str, str], _Route] = {}
+        # By method and the parts of the path: all of it, or what is before and after the id.
+        self._routes: dict[tuple[str, ...], _Route] = {}
         for rule in app.url_map.iter_rules():
             view = app.view_functions[rule.endpoint]
             if vars(view).get("access") is not Access.SIGNED_IN:
                 continue
-            names = _ID_IN_RULE.findall(rule.rule)
-            path = _ID_IN_RULE.sub("<id>", rule.rule)
+            before, *rest = _ID_IN_RULE.split(rule.rule)
+            names, after = rest[::2], rest[1::2]
             for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}:
-                self._routes[method, path] = _Route(rule.rule, names[0] if names else None, view)
+                self._routes[method, before, *after] = _Route(rule.rule, names, view)
 
     def answer(self, environ: Environ) -> Answer | None:
         """Return the answer to a request, or None if Flask must give it."""
         path: str = environ["PATH_INFO"]
         found = _ID_IN_PATH.search(path)
-        if found:
-            path = f"{path[: found.start()]}<id>{path[found.end() :]}"
-        route = self._routes.get((environ["REQUEST_METHOD"], path))
+        parts = (path[: found.start()], path[found.end() :]) if found else (path,)
+        route = self._routes.get((environ["REQUEST_METHOD"], *parts))
         if route is None or bearer_token(environ) is None:
             return None
         environ[ROUTE] = route.rule
-        ids = {route.id_name: found[0].lower()} if route.id_name and found else {}
+        ids = {name: found[0].lower() for name in route.id_names} if found else {}
         try:
             with self._app_context():
                 answer: Answer = route.view(**ids)
