@@ -23,8 +23,6 @@ from ticket_service.http.responses import ROUTE, Answer, Environ
 
 _ID_IN_RULE = re.compile(r"<id:(\w+)>")
 
-_ID_IN_PATH = re.compile(rf"(?<=/){UUID_PATTERN.pattern}(?=/|$)")
-
 
 class _Route(NamedTuple):
     rule: str
@@ -53,7 +51,7 @@ class DirectLane:
     def answer(self, environ: Environ) -> Answer | None:
         """Return the answer to a request, or None if Flask must give it."""
         path: str = environ["PATH_INFO"]
-        found = _ID_IN_PATH.search(path)
+        found = UUID_PATTERN.search(path)
         parts = (path[: found.start()], path[found.end() :]) if found else (path,)
         route = self._routes.get((environ["REQUEST_METHOD"], *parts))
         if route is None or bearer_token(environ) is None:

@@ -14,9 +14,12 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from werkzeug.exceptions import NotFound
+
 from ticket_service import metrics
 from ticket_service.errors import ServiceError, ServiceUnavailable
 from ticket_service.http.direct import DirectLane
+from ticket_service.http.errors import answer_to
 from ticket_service.http.responses import (
     READ,
     REQUEST_ID,
@@ -29,10 +32,8 @@ from ticket_service.http.responses import (
     current_environ,
     document_answer,
     error_answer,
-    error_body,
     new_request_id,
 )
-from ticket_service.messages import preferred_language, sentence
 from ticket_service.stores import deadline
 from ticket_service.stores.sized_cache import SizedCache
 
@@ -135,7 +136,7 @@ class Edge:
             return write
 
         if self._admin_port and not self._is_served_here(environ):
-            return _not_found(environ)(environ, start)
+            return answer_to(NotFound(), environ)(environ, start)
         if for_sockets:
             environ[ROUTE] = SOCKETS
             deadline.lift()  # of an earlier request on this connection
@@ -208,11 +209,6 @@ def _canonical(path: str) -> str:
     if resource := _RESOURCES.match(path):
         return "/api/v1/" + path[resource.start(1) :].removesuffix("/")
     return path
-
-
-def _not_found(environ: Environ) -> Answer:
-    language = preferred_language(environ.get("HTTP_ACCEPT_LANGUAGE", ""))
-    return error_body(404, "NOT_FOUND", sentence("NOT_FOUND", language), environ)
 
 
 def _request_id(given: str | None) -> str:
