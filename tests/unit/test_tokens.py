@@ -176,6 +176,13 @@ def test_what_is_kept_has_an_end(verifier: TokenVerifier, monkeypatch: pytest.Mo
     assert decoded[-1] == "0"
 
 
+def test_for_hs256_a_public_key_is_refused_at_the_start():
+    private = rsa.generate_private_key(public_exponent=65_537, key_size=2_048)
+    pem = private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    with pytest.raises(jwt.InvalidKeyError):
+        TokenVerifier(pem.decode(), "HS256")
+
+
 def test_for_rs256_a_public_key_is_no_secret():
     private = rsa.generate_private_key(public_exponent=65_537, key_size=2_048)
     pem = private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
