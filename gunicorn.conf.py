@@ -4,7 +4,6 @@ from gevent import monkey
 
 monkey.patch_all()
 
-import gc  # noqa: E402
 import sys  # noqa: E402
 
 import psycopg2  # noqa: E402
@@ -17,7 +16,7 @@ from ticket_service.server.connections import (  # noqa: E402
     raise_file_limit,
 )
 from ticket_service.server.logs import JsonLogger  # noqa: E402
-from ticket_service.server.worker import Worker  # noqa: E402
+from ticket_service.server.worker import Worker, tune_garbage_collection  # noqa: E402
 from ticket_service.stores import schema  # noqa: E402
 
 try:
@@ -69,10 +68,6 @@ def post_worker_init(worker: Worker) -> None:
     worker.log.info("places for connections", extra={"places": worker.worker_connections})
     background = worker.wsgi.extensions["ticket_service"].background
     background.start()
-    gc.collect()
-    gc.freeze()  # what is here stays; looking through it again stops everyone for 0.1 s
-    # A request makes some thousand objects and hardly a cycle: by default it is searched for cycles
-    # several times.
-    gc.set_threshold(10_000)
+    tune_garbage_collection()
     worker.on_drain = background.drain
     worker.on_stop = background.stop

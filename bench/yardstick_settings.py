@@ -1,28 +1,16 @@
-"""gunicorn's settings for the yardstick: those of the service, without its start."""
+"""gunicorn's settings for the yardstick: the service's own, without its database and its loops."""
 
-from gevent import monkey
+import runpy
 
-monkey.patch_all()
+globals().update(runpy.run_path("gunicorn.conf.py"))
 
-import gc  # noqa: E402
+from ticket_service.server.worker import Worker, tune_garbage_collection  # noqa: E402
 
-from ticket_service.server.connections import raise_file_limit  # noqa: E402
-from ticket_service.server.logs import JsonLogger  # noqa: E402
-from ticket_service.server.worker import Worker  # noqa: E402
 
-control_socket_disable = True
-worker_class = "ticket_service.server.worker.Worker"
-workers = 1
-worker_connections = raise_file_limit()
-limit_request_fields = 100
-forwarder_headers = ""
-secure_scheme_headers: dict[str, str] = {}
-keepalive = 75
-logger_class = JsonLogger
+def on_starting(server: object) -> None:
+    """Need no database."""
 
 
 def post_worker_init(worker: Worker) -> None:
-    """Set the garbage collector as the service does."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(10_000)
+    """Start no loops."""
+    tune_garbage_collection()
