@@ -43,7 +43,7 @@ format: $(INSTALLED) ## Format the code and mend what the linter can
 token: $(INSTALLED) ## Print a development token (ROLE=admin, USER_ID=<uuid>)
 	@$(PY) -m dev.make_token $(ROLE) $(if $(USER_ID),--user-id $(USER_ID))
 
-bench: $(INSTALLED) ## Measure what one request costs
+bench: $(INSTALLED) ## Measure what requests cost, how that grows, and what an instance takes
 	@$(PY) -m bench
 
 clean: ## Remove the virtual environment, the development data and all caches

@@ -88,7 +88,7 @@ def load(database_url: str, free_seats: int) -> Data:
     """Fill the empty database, with at least so many `free_seats`. Raises psycopg2.Error."""
     schema.migrate(database_url, "public")
     demo_data.load(database_url, "public")
-    with _cursor(database_url) as cursor:
+    with autocommit(database_url) as cursor:
         count = 1 + math.ceil(free_seats / STADIUM_SEATS)
         cursor.execute(_STADIUMS_SQL, {"seats": STADIUM_SEATS, "count": count})
         seats = sorted(Item(*row) for row in cursor)
@@ -109,7 +109,7 @@ def load(database_url: str, free_seats: int) -> Data:
 
 def describe(database_url: str) -> str:
     """The version of PostgreSQL and its settings of durability."""
-    with _cursor(database_url) as cursor:
+    with autocommit(database_url) as cursor:
         names = ("server_version", "fsync", "synchronous_commit")
         cursor.execute("SELECT " + ", ".join(f"current_setting('{name}')" for name in names))
         [(version, fsync, commit)] = cursor.fetchall()
@@ -117,7 +117,8 @@ def describe(database_url: str) -> str:
 
 
 @contextmanager
-def _cursor(database_url: str) -> Iterator[Cursor]:
+def autocommit(database_url: str) -> Iterator[Cursor]:
+    """A cursor whose statements commit by themselves. Raises psycopg2.Error."""
     with closing(psycopg2.connect(database_url)) as connection, connection.cursor() as cursor:
         connection.autocommit = True
         yield cursor

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from bench.lines import Lines
 from bench.load import WARM_UP, Measurement, busy_seconds
 from bench.report import Result
-from bench.rig import Server
+from bench.rig import Plan, Server
 from bench.rows import Row
 from bench.socket_load import Listener
 from bench.wire import LoadFailed
@@ -49,15 +49,15 @@ def remark(rounds: Sequence[Dialogs]) -> str:
     )
 
 
-def measure(
-    server: Server, lines: Lines, jwt_secret: str, seconds: float, yardstick: Result
-) -> Dialogs:
+def measure(plan: Plan, server: Server, lines: Lines, yardstick: Result) -> Dialogs:
     """Connect as fast as the server carries it, as people of the short line in turn. Raises
     LoadFailed."""
     event_id, y = lines.short.event_id, yardstick.measurement.rate
-    turns = itertools.cycle([make_token(user_id, "user", jwt_secret) for user_id in lines.askers])
-    begin = time.perf_counter() + seconds * WARM_UP
-    end = begin + seconds
+    turns = itertools.cycle(
+        [make_token(user_id, "user", plan.jwt_secret) for user_id in lines.askers]
+    )
+    begin = time.perf_counter() + plan.seconds * WARM_UP
+    end = begin + plan.seconds
     started, own, used = time.perf_counter(), time.process_time(), server.cpu_seconds()
     busy = busy_seconds()
     with ThreadPoolExecutor(PAGES + 1) as pool:
@@ -73,7 +73,7 @@ def measure(
         raise LoadFailed("hardly a connection was made in the measured time")
     percentiles = statistics.quantiles(times, n=100)
     measurement = Measurement(
-        rate=len(times) / seconds,
+        rate=len(times) / plan.seconds,
         p50_ms=percentiles[49] * 1000,
         p99_ms=percentiles[98] * 1000,
         elapsed=elapsed,

@@ -82,7 +82,7 @@ def release(
     seconds: float,
 ) -> Release:
     """Let the holds run out while buyers buy. Raises psycopg2.Error, LoadFailed."""
-    quiet = measure(server.port, iter(buyers()), seconds).rate
+    quiet = measure([server.port], iter(buyers()), seconds).rate
     rush = iter(buyers())
     with closing(psycopg2.connect(database_url)) as connection, connection.cursor() as cursor:
         connection.autocommit = True
@@ -94,7 +94,7 @@ def release(
         cursor.execute(_LEFT, [end])
         [(left,)] = cursor.fetchall()
         time.sleep(max(0.0, float(left) - seconds / 3))
-        meanwhile = measure(server.port, rush, seconds).rate
+        meanwhile = measure([server.port], rush, seconds).rate
         deadline = time.monotonic() + RELEASE_TIMEOUT
         while True:
             cursor.execute(_LAGS, {"end": end, "ids": ids})

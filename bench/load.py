@@ -7,7 +7,7 @@ import statistics
 import time
 from array import array
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import psutil
@@ -44,13 +44,22 @@ class Measurement:
 
 
 def measure(
-    port: int, requests: Iterator[bytes], seconds: float, sales: Iterator[Sale] | None = None
+    ports: Sequence[int],
+    requests: Iterator[bytes],
+    seconds: float,
+    sales: Iterator[Sale] | None = None,
+    *,
+    connections: int = CONNECTIONS,
 ) -> Measurement:
-    """Load a server of this machine, and meanwhile make the `sales`, if any. Raises LoadFailed."""
+    """Load the servers on these ports of this machine, and meanwhile make the `sales`, if any.
+
+    A connection goes to one of the servers, in turn, and stays there. Raises LoadFailed.
+    """
     try:
         with Loop() as loop:
-            seller = Seller(loop, port, sales) if sales else None
-            return Load(loop, port, requests, seconds, seller).run()
+            seller = Seller(loop, ports[0], sales) if sales else None
+            open_to = [ports[number % len(ports)] for number in range(connections)]
+            return Load(loop, open_to, requests, seconds, seller).run()
     except OSError as error:
         raise LoadFailed(f"the server cannot be reached: {error}") from error
 
@@ -61,15 +70,16 @@ class Load:
     def __init__(
         self,
         loop: Loop,
-        port: int,
+        ports: Sequence[int],
         requests: Iterator[bytes],
         seconds: float,
         seller: Seller | None,
     ) -> None:
+        """`ports`: one for each connection."""
         self._loop = loop
         self._requests = requests
         self._seller = seller
-        self._connections = [loop.open(port, self._answered) for _ in range(CONNECTIONS)]
+        self._connections = [loop.open(port, self._answered) for port in ports]
         self._times = array("d")
         self._statuses: Counter[int] = Counter()
         self._begin = time.perf_counter() + seconds * WARM_UP

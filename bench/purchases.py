@@ -20,6 +20,8 @@ from typing import NamedTuple
 from bench.data import Item
 from bench.load import WARM_UP
 from bench.report import Result
+from bench.results import Figure
+from bench.rig import Plan
 from bench.rows import get_request, hold_seat, new_token, post_request
 from bench.wire import Connection, LoadFailed, Loop
 
@@ -104,7 +106,7 @@ class _Phase:
     def __init__(
         self,
         loop: Loop,
-        port: int,
+        ports: Sequence[int],
         purchases: Iterator[Purchase],
         seconds: float,
         rate: float | None,
@@ -112,7 +114,8 @@ class _Phase:
         self._purchases = purchases
         self._rate = rate
         count = BUYERS if rate is None else MAX_BUYERS
-        self._idle = [loop.open(port, self._answered) for _ in range(count)]
+        turns = [ports[number % len(ports)] for number in range(count)]
+        self._idle = [loop.open(port, self._answered) for port in turns]
         self._going: dict[Connection, tuple[Purchase, Step]] = {}
         started = time.perf_counter()
         self._due = started
@@ -124,6 +127,8 @@ class _Phase:
     def run(self, loop: Loop) -> Purchases:
         """Let people buy until the time is over. Raises LoadFailed."""
         loop.run(self._tick)
+        if not self._completed:
+            raise LoadFailed("not a purchase was completed in the measured time")
         self.result.rate = self._completed / (self._end - self._begin)
         return self.result
 
@@ -177,27 +182,24 @@ class Round(NamedTuple):
     """The most, divided by the yardstick's rate."""
 
 
-def measure(
-    port: int,
-    seats: Iterator[Item],
-    jwt_secret: str,
-    service_token: str,
-    seconds: float,
-    yardstick: Result,
-) -> Round:
+def measure(plan: Plan, port: int, seats: Iterator[Item], yardstick: Result) -> Round:
     """Measure one round. Raises LoadFailed."""
-    purchases = (purchase(seat, jwt_secret, service_token) for seat in seats)
-    most = _phase(port, purchases, seconds, None)
-    paced = _phase(port, purchases, seconds, PACE * most.rate)
+    purchases = (purchase(seat, plan.jwt_secret, plan.service_token) for seat in seats)
+    most = buy([port], purchases, plan.seconds, None)
+    paced = buy([port], purchases, plan.seconds, PACE * most.rate)
     return Round(most, paced, most.rate / yardstick.measurement.rate)
 
 
-def _phase(
-    port: int, purchases: Iterator[Purchase], seconds: float, rate: float | None
+def buy(
+    ports: Sequence[int], purchases: Iterator[Purchase], seconds: float, rate: float | None
 ) -> Purchases:
+    """Let `rate` buyers a second begin, or BUYERS buy without a pause if that is None.
+
+    Each stays at one of the ports. Raises LoadFailed.
+    """
     try:
         with Loop() as loop:
-            return _Phase(loop, port, purchases, seconds, rate).run(loop)
+            return _Phase(loop, ports, purchases, seconds, rate).run(loop)
     except OSError as error:
         raise LoadFailed(f"the server cannot be reached: {error}") from error
 
@@ -216,6 +218,11 @@ def table(rounds: Sequence[Round]) -> list[str]:
         lines.append(f"  {name:<28} p50 {p50:6.1f} ms   p99 {p99:6.1f} ms")
     wrong = _wrong(rounds)
     return [*lines, f"  Wrong answers: {dict(wrong)}"] if wrong else lines
+
+
+def figures(rounds: Sequence[Round]) -> list[Figure]:
+    """What is kept of them."""
+    return [Figure("purchases", "of Y", [measured.ratio for measured in rounds])]
 
 
 def faults(rounds: Sequence[Round]) -> int:

@@ -9,6 +9,7 @@ from statistics import median
 
 from bench.lines import Lines
 from bench.load import CONNECTIONS, Measurement
+from bench.results import Figure
 from bench.rows import Row
 
 MISSED = "must MISSED"
@@ -115,6 +116,16 @@ def remarks(rounds: Sequence[Sequence[Result]], lines: Lines) -> list[str]:
         f" (aim: under {BYTES_AIM})",
         *_errors(results),
         _conclusion(rounds),
+    ]
+
+
+def figures(rounds: Sequence[Sequence[Result]]) -> list[Figure]:
+    """What is kept of them: Y in requests a second, and the ratios to it."""
+    first, *others = zip(*rounds, strict=True)
+    rates = [result.measurement.rate for result in first]
+    return [
+        Figure(first[0].row.name, "requests/s", rates),
+        *(Figure(row[0].row.name, "of Y", [result.ratio for result in row]) for row in others),
     ]
 
 

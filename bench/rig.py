@@ -6,7 +6,7 @@ import http.client
 import os
 import secrets
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import psutil
 import psycopg2
 
+from bench.results import Figure
 from dev.processes import free_port, running, wait_until
 from dev.servers import servers
 
@@ -41,6 +42,34 @@ class Cores:
         """The first core for the service, the others for us; the same one if it is the only one."""
         first, *others = sorted(os.sched_getaffinity(0))
         return cls({first}, set(others) or {first})
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run is to measure, and where."""
+
+    folder: Path
+    cores: Cores
+    seconds: float
+    """Of each measurement."""
+    rounds: int
+    size: float
+    """The part of the large sizes (people in line, reservations, events, …) that is made."""
+    jwt_secret: str
+    service_token: str
+
+    def sized(self, large: int, least: int) -> int:
+        """So much of a large size."""
+        return max(least, round(large * self.size))
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a part of a run has found, and printed."""
+
+    figures: Sequence[Figure]
+    faults: int
+    """Wrong answers and stale reads."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +112,7 @@ def stores(folder: Path) -> Iterator[Stores]:
 
 @contextmanager
 def service(folder: Path, cores: Cores, stores: Stores) -> Iterator[Server]:
-    """The service with its own gunicorn settings, alone on its core."""
+    """The service with its own gunicorn settings, on the service's core."""
     port = free_port()
     command = [*GUNICORN, "-c", "gunicorn.conf.py", "wsgi:app"]
     env = {
@@ -92,7 +121,7 @@ def service(folder: Path, cores: Cores, stores: Stores) -> Iterator[Server]:
         "PORT": str(port),
         **WIDE_OPEN,
     }
-    with _serving(folder, "service", command, port, "/health", cores, env) as server:
+    with _serving(folder, f"service-{port}", command, port, "/health/ready", cores, env) as server:
         yield server
 
 

