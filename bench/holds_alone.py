@@ -8,9 +8,8 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
-
 from bench import data
+from bench.costs import cpu_seconds_with_ended, postgres_process
 from bench.rig import Stores
 from bench.wire import LoadFailed
 from dev.servers import postgres_binaries
@@ -70,15 +69,12 @@ def measure(stores: Stores, folder: Path, each: int) -> Alone:
     with data.autocommit(stores.database_url) as cursor:
         cursor.execute(_DATA_SQL, {"clients": CLIENTS, "each": each})
         cursor.execute("VACUUM ANALYZE")
-        cursor.execute("SELECT pg_backend_pid()")
-        [(backend,)] = cursor.fetchall()
-        server = psutil.Process(backend).parent()
-        assert server is not None
+        server = postgres_process(stores)
         script = folder / "hold_seats.pgbench"
         script.write_text(_script(each))
-        used = _cpu_seconds(server)
+        used = cpu_seconds_with_ended(server)
         rate = _run(stores.database_url, script, each)
-        used = _cpu_seconds(server) - used
+        used = cpu_seconds_with_ended(server) - used
         cursor.execute("SELECT count(*) FROM reservations WHERE reservation_number LIKE 'PGBENCH%'")
         [(held,)] = cursor.fetchall()
     if held != wanted:
@@ -111,12 +107,3 @@ def _run(database_url: str, script: Path, each: int) -> float:
     if done.returncode or not found:
         raise LoadFailed(f"pgbench: {done.stderr}")
     return float(found[1])
-
-
-def _cpu_seconds(server: psutil.Process) -> float:
-    """The processor time of PostgreSQL, with the backends that have ended."""
-    times = [process.cpu_times() for process in (server, *server.children())]
-    ended = server.cpu_times()
-    return sum(time.user + time.system for time in times) + (
-        ended.children_user + ended.children_system
-    )

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from redis import Redis
 
-from bench import data, holds_alone, purchases, rig
+from bench import costs, data, holds_alone, purchases, rig
 from bench.growth_calls import ASKERS, supply
 from bench.load import measure
 from bench.results import Figure
@@ -122,10 +122,12 @@ def _one_instance(
         idle = installation.footprint()
         installation.rates()
         busy = installation.footprint()
-    print(f"An instance is ready {median(starts):.1f} s after its start")
-    print(f"  idle: {idle.text()}")
-    print(f"  busy: {busy.text()}", flush=True)
+        print(f"An instance is ready {median(starts):.1f} s after its start")
+        print(f"  idle: {idle.text()}")
+        print(f"  busy: {busy.text()}", flush=True)
+        used = costs.table(plan, service, stores, seats, event_id) if stores.pinned else []
     return [
+        *used,
         Figure("start to ready", "s", starts, higher_is_better=False),
         Figure("memory of an idle instance", "bytes", [idle.memory], higher_is_better=False),
         Figure("memory of a busy instance", "bytes", [busy.memory], higher_is_better=False),

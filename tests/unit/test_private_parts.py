@@ -23,7 +23,6 @@ WATCHED = (
     "engineio",
     "socketio",
     "gunicorn",
-    "webargs",
     "flask_smorest",
     "flask_jwt_extended",
     "flask_socketio",

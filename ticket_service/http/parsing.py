@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, NoReturn, TypeVar
+from functools import wraps
+from typing import Any, TypeVar, cast
 
 import orjson
 from flask import Flask, Request, request
 from flask_smorest import Blueprint as SmorestBlueprint
 from gunicorn.http.errors import ParseException
 from marshmallow import Schema, ValidationError, fields
-from webargs.flaskparser import FlaskParser
 from werkzeug.exceptions import (
     ClientDisconnected,
     RequestEntityTooLarge,
@@ -30,56 +30,49 @@ MAX_BODY_BYTES = 64 * 1024
 """The largest sensible request, a hundred ticket lines, has a tenth of it."""
 
 
-class Parser(FlaskParser):
-    """webargs' parser with our errors. It needs an application context, but no request of Flask."""
+def _body(schema: Schema) -> Any:
+    """Return the JSON body of the request.
 
-    DEFAULT_VALIDATION_STATUS = 400  # only for the OpenAPI description: handle_error answers
+    Raises UnsupportedMediaType if its content type is not JSON, RequestEntityTooLarge,
+    RequestTimeout, or InvalidInput if it is not valid JSON.
+    """
+    received = Request(current_environ.get())
+    if not received.is_json:
+        raise UnsupportedMediaType
+    try:
+        body = received.get_data()
+        deadline.start()  # again: the wait for a slow client does not count
+        if len(body) >= MAX_BODY_BYTES:  # werkzeug cuts off a body of unknown length
+            raise RequestEntityTooLarge
+        return orjson.loads(body)
+    except ParseException as error:
+        raise InvalidInput({"body": ["Broken chunks."]}) from error
+    except ClientDisconnected as error:
+        if isinstance(error.__context__, TimeoutError):  # werkzeug does not tell them apart
+            raise RequestTimeout from error
+        raise
+    except orjson.JSONDecodeError as error:
+        raise InvalidInput({"body": ["Not valid JSON."]}) from error
 
-    def get_default_request(self) -> Request:
-        """Return the request that is answered now."""
-        return Request(current_environ.get())
 
-    def load_headers(self, req: Request, schema: Schema) -> Any:
-        """Return the headers that the schema has."""
-        names = {field.data_key or name for name, field in schema.fields.items()}
-        keys = {name: f"HTTP_{name.upper().replace('-', '_')}" for name in names}
-        return {name: req.environ[key] for name, key in keys.items() if key in req.environ}
+def _headers(schema: Schema) -> dict[str, str]:
+    """Return the headers that the schema has."""
+    environ = current_environ.get()
+    names = {field.data_key or name for name, field in schema.fields.items()}
+    keys = {name: f"HTTP_{name.upper().replace('-', '_')}" for name in names}
+    return {name: environ[key] for name, key in keys.items() if key in environ}
 
-    def load_json(self, req: Request, schema: Schema) -> Any:
-        """Return the body.
 
-        Raises UnsupportedMediaType if its content type is not JSON, RequestEntityTooLarge,
-        RequestTimeout, or InvalidInput if it is not valid JSON.
-        """
-        if not req.is_json:
-            raise UnsupportedMediaType
-        try:
-            body = req.get_data()
-            deadline.start()  # again: the wait for a slow client does not count
-            if len(body) >= MAX_BODY_BYTES:  # werkzeug cuts off a body of unknown length
-                raise RequestEntityTooLarge
-            return orjson.loads(body)
-        except ParseException as error:
-            raise InvalidInput({"body": ["Broken chunks."]}) from error
-        except ClientDisconnected as error:
-            if isinstance(error.__context__, TimeoutError):  # werkzeug does not tell them apart
-                raise RequestTimeout from error
-            raise
-        except orjson.JSONDecodeError as error:
-            raise InvalidInput({"body": ["Not valid JSON."]}) from error
+def _query(schema: Schema) -> dict[str, str]:
+    """Return the parameters in the query string. Of one that is repeated, the first counts."""
+    return Request(current_environ.get()).args.to_dict()
 
-    def handle_error(
-        self,
-        error: ValidationError,
-        req: Request,
-        schema: Schema,
-        *,
-        error_status_code: int | None,
-        error_headers: Any,
-    ) -> NoReturn:
-        """Raise InvalidInput with the faults by field."""
-        [faults] = error.normalized_messages().values()  # by location, of which there is one
-        raise InvalidInput(faults, **_sentence(schema, faults)) from error
+
+_PLACES: dict[str, Callable[[Schema], Any]] = {
+    "json": _body,
+    "headers": _headers,
+    "query": _query,
+}
 
 
 def _sentence(schema: Schema, faults: Mapping[Any, Any]) -> dict[str, Any]:
@@ -97,9 +90,29 @@ def _sentence(schema: Schema, faults: Mapping[Any, Any]) -> dict[str, Any]:
 
 
 class Blueprint(SmorestBlueprint):
-    """flask-smorest's blueprint with our parser, and for views that return an Answer."""
+    """flask-smorest's blueprint for views that need no request of Flask and return an Answer."""
 
-    ARGUMENTS_PARSER = Parser()
+    def arguments(self, schema: Schema, *, location: str = "json") -> Callable[[View], View]:
+        """Give a view what the request has in this place: the JSON body, the headers, the query.
+
+        The view raises InvalidInput with the faults by field, and what `_body` raises.
+        """
+        describe = super().arguments(schema, location=location, error_status_code=400)
+        take = _PLACES[location]
+
+        def decorator(view: View) -> View:
+            @wraps(describe(view))  # for its description
+            def wrapper(*args: Any, **kwargs: Any) -> Any:
+                try:
+                    argument = schema.load(take(schema))
+                except ValidationError as error:
+                    faults = error.normalized_messages()
+                    raise InvalidInput(faults, **_sentence(schema, faults)) from error
+                return view(*args, argument, **kwargs)
+
+            return cast("View", wrapper)
+
+        return decorator
 
     def response(
         self, status_code: int, schema: type[Schema] | None = None, **description: Any

@@ -165,24 +165,6 @@ GEVENT = Library(
     ],
 )
 
-WEBARGS = Library(
-    "webargs",
-    "8.7.1",
-    [
-        Part("webargs.flaskparser:FlaskParser.load_json", "self req schema", "orjson, our limits"),
-        Part("webargs.flaskparser:FlaskParser.load_headers", "self req schema", "only ours"),
-        Part(
-            "webargs.flaskparser:FlaskParser.get_default_request", "self", "needs no Flask request"
-        ),
-        Part(
-            "webargs.flaskparser:FlaskParser.handle_error",
-            "self error req schema error_status_code error_headers",
-            "raises our error",
-        ),
-        Part("webargs.flaskparser:FlaskParser.DEFAULT_VALIDATION_STATUS", None, "described as 400"),
-    ],
-)
-
 SMOREST = Library(
     "flask-smorest",
     "0.47.0",
@@ -191,7 +173,11 @@ SMOREST = Library(
             "flask_smorest:Api._register_error_handlers", "self", "empty: http/errors.py has them"
         ),
         Part("flask_smorest:Api.ERROR_SCHEMA", None, "the shape of our errors"),
-        Part("flask_smorest:Blueprint.ARGUMENTS_PARSER", None, "our parser"),
+        Part(
+            "flask_smorest:Blueprint.arguments",
+            "self schema location content_type required description example examples kwargs",
+            "describes what is read, and is not called",
+        ),
         Part(
             "flask_smorest:Blueprint.response",
             "self status_code schema content_type description example examples headers",
@@ -213,7 +199,7 @@ JWT_EXTENDED = Library(
     ],
 )
 
-LIBRARIES = [ENGINEIO, SOCKETIO, GUNICORN, GEVENT, WEBARGS, SMOREST, JWT_EXTENDED]
+LIBRARIES = [ENGINEIO, SOCKETIO, GUNICORN, GEVENT, SMOREST, JWT_EXTENDED]
 
 
 def check() -> None:
