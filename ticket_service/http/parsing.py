@@ -118,10 +118,20 @@ class Blueprint(SmorestBlueprint):
         self, status_code: int, schema: type[Schema] | None = None, **description: Any
     ) -> Callable[[View], View]:
         """Describe the answer of a view. Nothing is done to it: views build their answers."""
-        describe: Callable[[View], View] = super().alt_response(
-            status_code, schema=schema, success=True, **description
-        )
-        return describe
+        describe = super().alt_response(status_code, schema=schema, success=True, **description)
+        return lambda view: _noted(view, describe)
+
+    def doc(self, **description: Any) -> Callable[[View], View]:
+        """Describe a view further, in the terms of OpenAPI."""
+        describe = super().doc(**description)
+        return lambda view: _noted(view, describe)
+
+
+def _noted(view: View, describe: Callable[[View], View]) -> View:
+    """Note a description on the view itself: flask-smorest's wrapper around it would do nothing in
+    each request."""
+    vars(view)["_apidoc"] = vars(describe(view))["_apidoc"]
+    return view
 
 
 class IdConverter(BaseConverter):

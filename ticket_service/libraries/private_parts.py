@@ -176,13 +176,14 @@ SMOREST = Library(
         Part(
             "flask_smorest:Blueprint.arguments",
             "self schema location content_type required description example examples kwargs",
-            "describes what is read, and is not called",
+            "describes what is read, as `_apidoc`",
         ),
         Part(
             "flask_smorest:Blueprint.response",
             "self status_code schema content_type description example examples headers",
-            "describes an answer, and leaves it alone",
+            "describes an answer, as `_apidoc`",
         ),
+        Part("flask_smorest:Blueprint.doc", "kwargs", "describes a view, as `_apidoc`"),
     ],
 )
 
