@@ -151,7 +151,7 @@ def _searches(world: World, kind: str, words: Sequence[str]) -> float:
         for word in words
     )
     requests = world.searches.setdefault(kind, map(get_request, paths))
-    return _rate(world, requests, seconds=world.plan.seconds / 3, connections=1)
+    return _rate(world, requests, connections=1)
 
 
 def deliveries(world: World) -> float:
@@ -171,14 +171,13 @@ def _rate(
     requests: Iterable[bytes],
     *,
     status: int = 200,
-    seconds: float | None = None,
     connections: int = CONNECTIONS,
 ) -> float:
     """Answers a second. Raises LoadFailed if one has another status."""
     measured = measure(
         [world.service.port],
         iter(requests),
-        seconds or world.plan.seconds,
+        world.plan.seconds,
         connections=connections,
     )
     if set(measured.statuses) != {status}:
