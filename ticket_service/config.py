@@ -145,7 +145,7 @@ def _limits(env: Env) -> Limits:
         sockets_per_person=_limit(env, "SOCKETS_PER_PERSON", "600/minute"),
         sockets_per_address=_limit(env, "SOCKETS_PER_ADDRESS", "6000/minute"),
         bad_tokens_per_address=_limit(env, "BAD_TOKENS_PER_ADDRESS", "6000/minute"),
-        searches_per_address=_limit(env, "SEARCHES_PER_ADDRESS", "1200/minute"),
+        searches_per_address=_limit(env, "SEARCHES_PER_ADDRESS", "3000/minute"),
     )
 
 

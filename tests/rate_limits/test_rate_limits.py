@@ -2,14 +2,12 @@
 
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 
 import pytest
 from redis import Redis
 
-from dev.servers import Servers
 from tests.support.buyers import token_for
 from tests.support.factories import MakeEvent, ticket
 from tests.support.internal import TOKEN
@@ -17,9 +15,9 @@ from tests.support.openapi import body_schema, description, faults, resolved
 from tests.support.rate_limits import (
     KINDS,
     LIMIT,
-    LONG,
     PAUSE,
-    PROXY,
+    SEARCH_SECONDS,
+    SEARCHES,
     Call,
     exhaust,
     flood,
@@ -31,35 +29,9 @@ from tests.support.rate_limits import (
     spread,
     via,
 )
-from tests.support.service import Service, run_services
+from tests.support.service import Service
 from tests.support.wire import check_error
 from ticket_service.stores import keys
-
-SEARCHES = 4
-SEARCH_SECONDS = 3
-
-
-@pytest.fixture(scope="module")
-def instances(servers: Servers, folder: Path) -> Iterator[list[Service]]:
-    """Two instances behind a proxy. All windows but that of searches outlast the tests."""
-    limit = f"{LIMIT}/{LONG}"
-    with run_services(
-        folder,
-        2,
-        HOLDS_PER_PERSON=limit,
-        BAD_TOKENS_PER_ADDRESS=limit,
-        SOCKETS_PER_ADDRESS=limit,
-        SEARCHES_PER_ADDRESS=f"{SEARCHES} per {SEARCH_SECONDS} seconds",
-        TRUSTED_PROXIES=f"{PROXY}, 11.255.0.0/16",
-        INTERNAL_API_TOKEN=TOKEN,
-    ) as started:
-        yield started
-
-
-@pytest.fixture
-def instance(instances: list[Service]) -> Service:
-    return instances[0]
-
 
 # --- All limits alike ---
 

@@ -1,14 +1,18 @@
 """Requests of people and addresses, until they are refused for being too many."""
 
 import http.client
+import json
+import re
 import secrets
 import time
 from collections.abc import Callable
 from contextlib import closing
 from functools import partial
+from typing import Any
 
 from tests.support.buyers import token_for
 from tests.support.service import Response, Service
+from tests.support.websocket import handshake, raw
 from tests.support.wire import check_error
 
 Call = Callable[[Service], Response]
@@ -18,6 +22,9 @@ PROXY = "127.0.0.1"
 
 LIMIT = 10
 """What instances of these tests allow in LONG."""
+
+SEARCHES, SEARCH_SECONDS = 4, 3
+"""The same for searches, whose window ends soon, and its length."""
 
 LONG = "5 minutes"
 """A window that outlasts the tests."""
@@ -58,6 +65,17 @@ def search(service: Service, address: str) -> Response:
 def open_polling(service: Service, address: str) -> Response:
     """Open a connection of Socket.IO, which does not sign in."""
     return service.request("GET", "/socket.io/?EIO=4&transport=polling", headers=via(address))
+
+
+def sign_in(service: Service, token: str, address: str) -> dict[str, Any] | None:
+    """Open a WebSocket from an address, sign in, and close it. Return what the connect error says,
+    or None if there is none."""
+    with raw(service.port) as connection:
+        connection.send(handshake(X_Forwarded_For=address))
+        connection.read_until(rb"101 [\s\S]*\r\n\r\n[\s\S]*\{.*\}")
+        connection.say("40" + json.dumps({"token": token}))
+        kind, text = re.findall(rb"(40|44)(\{.*\})", connection.read_until(rb"4[04]\{.*\}"))[0]
+        return json.loads(text) if kind == b"44" else None
 
 
 def from_stranger(service: Service, path: str, headers: dict[str, str]) -> int:

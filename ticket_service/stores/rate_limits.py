@@ -63,8 +63,9 @@ class HitCounters(Storage):
         super().__init__()
         self._redis = redis
         self._script = LuaScript("count_hits")
-        self._pending: dict[str, tuple[int, int]] = {}
-        """By counter: the length of its window in seconds, and the hits to add."""
+        self.pending: dict[str, tuple[int, int]] = {}
+        """Hits that Redis has not been told of. By counter: the length of its window in seconds,
+        and the hits to add."""
         self._wake = Event()
         self._known: LRUCache[str, _Window] = LRUCache(MAX_KNOWN)
 
@@ -75,11 +76,11 @@ class HitCounters(Storage):
 
     def incr(self, key: str, expiry: int, amount: int = 1) -> int:
         """Count hits, soon. Returns the count with these hits, as far as this instance knows."""
-        pending = self._pending.get(key)
+        pending = self.pending.get(key)
         if pending is not None:
-            self._pending[key] = expiry, pending[1] + amount
-        elif len(self._pending) < MAX_PENDING:
-            self._pending[key] = expiry, amount
+            self.pending[key] = expiry, pending[1] + amount
+        elif len(self.pending) < MAX_PENDING:
+            self.pending[key] = expiry, amount
             self._wake.set()
         return self.get(key) + amount
 
@@ -113,7 +114,7 @@ class HitCounters(Storage):
         while True:
             self._wake.wait()
             self._wake.clear()
-            pending, self._pending = self._pending, {}
+            pending, self.pending = self.pending, {}
             hits = iter(pending.items())
             try:
                 while some := dict(islice(hits, MAX_KEYS)):
