@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import fields
 from typing import Any
 
 import pytest
@@ -12,19 +13,19 @@ from tests.support import contract
 from tests.support.openapi import Spec, body_schema, description, faults, operations, resolved
 from tests.support.service import Service
 from ticket_service import errors
-from ticket_service.config import DEFAULT_PORT
+from ticket_service.config import DEFAULT_PORT, Limits
 from ticket_service.http.parsing import MAX_BODY_BYTES
 from ticket_service.http.responses import STATUS_OF_CODE
 
-# What the service can be refused for beside errors.py, and what only sockets are refused for.
-OTHER_STATUSES = {"NOT_FOUND": "404", "INTERNAL_ERROR": "500", "RATE_LIMITED": ""}
+# What the service can be refused for beside errors.py.
+OTHER_STATUSES = {"NOT_FOUND": "404", "INTERNAL_ERROR": "500"}
 
 # Settings that no client notices.
 OPERATORS = {
     *("ENVIRONMENT", "LOG_LEVEL", "DB_SCHEMA", "DB_POOL_SIZE", "RUN_MIGRATIONS", "DRAIN_SECONDS"),
     *("DATABASE_URL", "DB_HOST", "DB_PORT", "DB_NAME", "DB_USER", "DB_PASSWORD"),
     *("REDIS_URL", "REDIS_HOST", "REDIS_PORT", "REDIS_PASSWORD"),
-    *("JWT_SECRET", "JWT_PUBLIC_KEY"),
+    *("JWT_SECRET", "JWT_PUBLIC_KEY", "TRUSTED_PROXIES"),
 }
 
 CALLS = contract.calls()
@@ -117,7 +118,8 @@ def test_every_error_code_is_there_with_its_status():
     for code, (status, retry_after, *prose) in written.items():
         assert status == OTHER_STATUSES.get(code, str(STATUS_OF_CODE.get(code)))
         waits = {kind.retry_after for kind in all_errors() if kind.code == code} - {None}
-        assert retry_after == ", ".join(map(str, sorted(waits)))
+        varies = code == errors.TooManyRequests.code
+        assert retry_after == ("varies" if varies else ", ".join(map(str, sorted(waits))))
         assert all(prose), f"{code} is not explained"
 
 
@@ -127,7 +129,7 @@ def test_calls_name_codes_that_there_are_and_every_code_is_named():
     assert named <= codes
     others = contract.section("Tokens").text + contract.section("Errors").text.split("| Code")[0]
     general = set(re.findall(r"`([A-Z_]+)`", others))
-    assert codes - named - general == {"RATE_LIMITED", "NOT_FOUND"}
+    assert codes - named - general == {"NOT_FOUND"}
     assert all("Errors: " in part.text for _, _, part in CALLS)
 
 
@@ -141,6 +143,12 @@ def test_limits_of_requests_are_as_written():
     text = " ".join(contract.section("Common rules").text.split())
     assert f"below {MAX_BODY_BYTES // 1024} kB" in text
     assert f"port {DEFAULT_PORT}" in text
+
+
+def test_every_limit_is_there_with_its_setting():
+    written = contract.section("Limits").table("What").values()
+    settings = {setting.strip("`") for _, setting, _ in written}
+    assert settings == {field.name.upper() for field in fields(Limits)}
 
 
 # Settings and tables

@@ -41,7 +41,7 @@ def test_connect_errors_are_as_written(browser: Browser, service: Service):
         assert refused["data"]["code"] == code
         assert refused["message"].startswith("authentication")
         assert written[code][0] == "begins with `authentication`"
-    assert written.keys() - tokens.keys() == {"LIMIT_EXCEEDED"}
+    assert written.keys() - tokens.keys() == {"LIMIT_EXCEEDED", "RATE_LIMITED"}
 
 
 def test_every_event_that_clients_send_is_there_with_its_payload():

@@ -118,6 +118,13 @@ def test_no_answer_is_described_that_never_comes(spec: Spec):
         assert "422" not in operation["responses"], f"{method} {path}"
 
 
+def test_a_call_that_is_limited_says_so(spec: Spec):
+    """Calls with a token, as too many bad ones are refused, and searches."""
+    for method, path, operation in operations(spec):
+        limited = "security" in operation or (method, path) == ("get", "/api/v1/events")
+        assert ("429" in operation["responses"]) == limited, f"{method} {path}"
+
+
 def test_the_query_and_headers_are_described(spec: Spec):
     def parameters(method: str, path: str) -> dict[str, Any]:
         given = spec["paths"][path][method]["parameters"]

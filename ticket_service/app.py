@@ -19,6 +19,7 @@ from ticket_service.http.auth import init_auth
 from ticket_service.http.direct import DirectLane
 from ticket_service.http.edge import Edge
 from ticket_service.http.errors import init_errors
+from ticket_service.http.limits import EXTENSION as LIMITS
 from ticket_service.http.openapi import init_openapi
 from ticket_service.http.parsing import init_requests
 from ticket_service.server.connections import MAX_SOCKETS_SHARE, places
@@ -39,6 +40,7 @@ def create_app(settings: Settings) -> Flask:
     http = app.wsgi_app
     instance = app.extensions["ticket_service"] = Instance(app, settings)
     init_auth(app, settings, instance.verifier)
+    app.extensions[LIMITS] = instance.limits
     edge = Edge(
         http,
         DirectLane(app),

@@ -17,16 +17,16 @@ class Background:
 
     def __init__(
         self,
-        bus: Sequence[Loop],
+        endless: Sequence[Loop],
         loops: Sequence[Loop],
         sockets: Sockets,
         health: Health,
         *,
         drain_seconds: float,
     ) -> None:
-        """`bus`: loops that run until the process ends. `loops`: those that run until the worker
-        is told to stop."""
-        self._bus = bus
+        """`endless`: loops that run until the process ends. `loops`: those that run until the
+        worker is told to stop."""
+        self._endless = endless
         self._loops = loops
         self._sockets = sockets
         self._health = health
@@ -35,10 +35,10 @@ class Background:
 
     def start(self) -> None:
         """Start the loops, in the worker."""
-        for loop in self._bus:  # requests in flight still announce changes during a stop
+        for loop in self._endless:  # requests in flight still announce changes during a stop
             gevent.spawn(loop.run)
         self._greenlets = [gevent.spawn(loop.run) for loop in self._loops]
-        self._health.loops = [*self._bus, *self._loops]
+        self._health.loops = [*self._endless, *self._loops]
 
     def drain(self) -> None:
         """Fail readiness, and wait DRAIN_SECONDS for the load balancer to notice."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from urllib.parse import quote
 
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from environs import Env
+from limits import RateLimitItem, parse
 from marshmallow.validate import OneOf, Range, Regexp
 
 DEFAULT_PORT = 3002
@@ -23,8 +26,25 @@ MIN_SERVICE_TOKEN = 32
 """Characters of INTERNAL_API_TOKEN in production."""
 
 
+MAX_LIMIT_SECONDS = 3_600
+"""The longest time that a limit may count over. Counters of everybody are kept for so long."""
+
+Networks = tuple[IPv4Network | IPv6Network, ...]
+
+
 class ConfigError(Exception):
     """A setting is missing or bad. The message names it and says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How often a person or an address may do what costs. None: as often as they want."""
+
+    holds_per_person: RateLimitItem | None
+    sockets_per_person: RateLimitItem | None
+    sockets_per_address: RateLimitItem | None
+    bad_tokens_per_address: RateLimitItem | None
+    searches_per_address: RateLimitItem | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +78,8 @@ class Settings:
     socket_aliases: bool
     drain_seconds: float
     sell_without_waiting_room: bool
+    limits: Limits
+    trusted_proxies: Networks
     log_level: str
 
     @classmethod
@@ -104,6 +126,8 @@ def _read(env: Env) -> Settings:
         socket_aliases=env.bool("SOCKET_ALIASES", True),
         drain_seconds=env.float("DRAIN_SECONDS", 3.0, validate=Range(min=0, max=10)),
         sell_without_waiting_room=env.bool("SELL_WITHOUT_WAITING_ROOM", True),
+        limits=_limits(env),
+        trusted_proxies=_trusted_proxies(env),
         log_level=env.str(
             "LOG_LEVEL", "INFO", validate=OneOf(["DEBUG", "INFO", "WARNING", "ERROR"])
         ),
@@ -113,6 +137,49 @@ def _read(env: Env) -> Settings:
 def _whole(env: Env, name: str, default: int, least: int, most: int) -> int:
     number: int = env.int(name, default, validate=Range(min=least, max=most))
     return number
+
+
+def _limits(env: Env) -> Limits:
+    return Limits(
+        holds_per_person=_limit(env, "HOLDS_PER_PERSON", "60/minute"),
+        sockets_per_person=_limit(env, "SOCKETS_PER_PERSON", "600/minute"),
+        sockets_per_address=_limit(env, "SOCKETS_PER_ADDRESS", "6000/minute"),
+        bad_tokens_per_address=_limit(env, "BAD_TOKENS_PER_ADDRESS", "6000/minute"),
+        searches_per_address=_limit(env, "SEARCHES_PER_ADDRESS", "3000/minute"),
+    )
+
+
+def _limit(env: Env, name: str, default: str) -> RateLimitItem | None:
+    """One limit, in the words of the library `limits`: `60/minute`, `10 per 2 seconds`."""
+    text: str = env.str(name, default)
+    if not text.strip():
+        return None
+    limit: RateLimitItem | None
+    try:
+        limit = None if re.search("[,;|]", text) else parse(text)  # which reads only the first
+    except ValueError:
+        limit = None
+    if limit is None or limit.amount < 1 or not 1 <= limit.get_expiry() <= MAX_LIMIT_SECONDS:
+        raise ConfigError(
+            f"{name} is no limit: write it like 60/minute or 10 per 2 seconds, over at most an"
+            " hour, or leave it empty for no limit"
+        )
+    return limit
+
+
+def _trusted_proxies(env: Env) -> Networks:
+    """The networks whose X-Forwarded-For is believed. Not everybody's."""
+    given: list[str] = env.list("TRUSTED_PROXIES", [])
+    try:
+        networks = tuple(ip_network(text.strip()) for text in given)
+    except ValueError as error:
+        raise ConfigError(
+            "TRUSTED_PROXIES must be addresses and networks like 10.0.0.0/8, separated by commas:"
+            f" {error}"
+        ) from error
+    if any(network.prefixlen == 0 for network in networks):
+        raise ConfigError("TRUSTED_PROXIES has everybody in it: name the proxies alone")
+    return networks
 
 
 def _frontend_urls(env: Env) -> tuple[str, ...]:

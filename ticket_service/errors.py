@@ -16,7 +16,7 @@ class ServiceError(Exception):
     """For programs."""
     message: str | None = None
     """The key of the sentence in messages.py, if it is not the code."""
-    retry_after: ClassVar[int | None] = None
+    retry_after: int | None = None
     """Whole seconds after which a retry makes sense; None if it does not."""
 
     def __init__(self, details: dict[str, Any] | None = None, **values: object) -> None:
@@ -133,7 +133,25 @@ class RateLimited(ServiceError):
     """The person sends too many messages."""
 
     code = "RATE_LIMITED"
+    message = "TOO_MANY_MESSAGES"
     retry_after = 1
+
+
+class TooManyRequests(ServiceError):
+    """The person does something too often. `details` and `retry_after` say how long to wait."""
+
+    code = "RATE_LIMITED"
+
+    def __init__(self, seconds: int) -> None:
+        """`seconds`: until it is allowed again."""
+        super().__init__({"retryAfter": seconds}, seconds=seconds)
+        self.retry_after = seconds
+
+
+class TooManyFromAddress(TooManyRequests):
+    """The same, from one address, behind which there may be many people."""
+
+    message = "TOO_MANY_FROM_ADDRESS"
 
 
 class TooManyRooms(ServiceError):

@@ -123,6 +123,14 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "The waiting room is not available. Please try again in a moment.",
     ),
     "RATE_LIMITED": (
+        "너무 자주 시도하셨습니다. {seconds}초 후에 다시 시도해 주세요.",
+        "You have tried too often. Please try again in {seconds} s.",
+    ),
+    "TOO_MANY_FROM_ADDRESS": (
+        "사용 중인 네트워크에서 요청이 너무 많습니다. {seconds}초 후에 다시 시도해 주세요.",
+        "Too many requests come from your network. Please try again in {seconds} s.",
+    ),
+    "TOO_MANY_MESSAGES": (
         "요청이 너무 많습니다. 잠시 후 다시 시도해 주세요.",
         "Too many messages. Please try again in a moment.",
     ),

@@ -53,6 +53,9 @@ WEBSOCKETS_CLOSED = Counter(
 SOCKETS_REFUSED = Counter(
     "ticket_sockets_refused", "New sockets refused, for too many had not signed in"
 )
+RATE_LIMITED = Counter(
+    "ticket_rate_limited", "Requests and sign-ins refused, for there were too many", ["limit"]
+)
 
 CONNECTIONS = Gauge("ticket_connections", "Connections that clients have open, WebSockets too")
 CONNECTIONS_CUT_OFF = Counter(

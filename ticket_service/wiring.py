@@ -14,6 +14,7 @@ from flask import Flask
 
 from ticket_service.background import Background
 from ticket_service.config import Settings
+from ticket_service.http.limits import Limits
 from ticket_service.http.tokens import TokenVerifier
 from ticket_service.realtime.announcer import Announcer
 from ticket_service.realtime.bus import Bus
@@ -43,12 +44,7 @@ from ticket_service.services.seat_holds import SeatHolds
 from ticket_service.services.seat_map import SeatMaps
 from ticket_service.services.ticket_holds import TicketHolds
 from ticket_service.services.waiting_room import WaitingRoom
-from ticket_service.sockets.handlers import (
-    EventHandlers,
-    Messages,
-    QueueHandlers,
-    SeatHandlers,
-)
+from ticket_service.sockets.handlers import EventHandlers, Messages, QueueHandlers, SeatHandlers
 from ticket_service.sockets.memberships import Memberships
 from ticket_service.sockets.server import Sockets
 from ticket_service.sockets.sign_in import Restorer, SignIn
@@ -123,6 +119,7 @@ class _Stores:
         self.lines = WaitingLines(self.redis, queue_rules, guards)
         self.loops_lines = WaitingLines(self.loops_redis, queue_rules, guards)
         self.sessions = Sessions(self.redis, MAX_ROOMS, BURST, PER_SECOND)
+        self.limits = Limits(settings, self.loops_redis)
 
 
 class _Realtime:
@@ -139,10 +136,8 @@ class _Realtime:
             feeds, stores.loops_versions, rooms, announcer, update_seconds=update_seconds
         )
         self.feeds = Feeds(rooms, self.seats, self.events)
-        counts = PresenceCounts(redis, update_seconds)
-        self.presence = PresenceReporter(counts, rooms, announcer)
-        person_sockets = PersonSockets(stores.redis, MAX_SOCKETS)
-        self.socket_limit = SocketLimit(person_sockets, rooms)
+        self.presence = PresenceReporter(PresenceCounts(redis, update_seconds), rooms, announcer)
+        self.socket_limit = SocketLimit(PersonSockets(stores.redis, MAX_SOCKETS), rooms)
 
 
 class _Rules:
@@ -152,8 +147,7 @@ class _Rules:
         announcer, loops_versions = realtime.announcer, stores.loops_versions
         self.admissions = Admissions(stores.loops_lines, realtime.rooms, announcer)
         end_stays = self.admissions.end_stays
-        after_loop = AfterWrite(loops_versions, announcer, end_stays)
-        self.expiry = Expiry(stores.loops, after_loop)
+        self.expiry = Expiry(stores.loops, AfterWrite(loops_versions, announcer, end_stays))
         self.event_status = EventStatus(stores.loops, loops_versions, announcer)
         claim = payment_reading(f"{settings.database_url} {settings.db_schema}")
         end_stays_begun = self.admissions.end_stays_begun
@@ -201,7 +195,13 @@ class _SocketHandlers:
             rooms, memberships, event_infos, waiting_room, presence, seats, realtime.events
         )
         self.sign_in = SignIn(
-            self.verifier, rooms, realtime.socket_limit, stores.sessions, memberships, restorer
+            self.verifier,
+            stores.limits,
+            rooms,
+            realtime.socket_limit,
+            stores.sessions,
+            memberships,
+            restorer,
         )
         self.messages = Messages(
             rooms,
@@ -230,10 +230,11 @@ class Instance:
         handlers = _SocketHandlers(settings, stores, realtime, rules)
         self.services = rules.services
         self.verifier = handlers.verifier
-        self.sockets = Sockets(app, realtime.rooms, settings)
+        self.limits = stores.limits
+        self.sockets = Sockets(app, realtime.rooms, settings, stores.limits)
         _connect_callbacks(realtime, rules, handlers, self.sockets)
         self.background = Background(
-            _bus_loops(realtime.bus),
+            _endless_loops(realtime.bus, stores.limits),
             _loops(settings, realtime, rules, self.sockets, handlers.memberships),
             self.sockets,
             self.services.health,
@@ -266,11 +267,12 @@ def _connect_callbacks(
         sockets.on(name, handler)
 
 
-def _bus_loops(bus: Bus) -> list[Loop]:
-    """The loops of the bus. They run until the process ends."""
+def _endless_loops(bus: Bus, limits: Limits) -> list[Loop]:
+    """The loops that run until the process ends."""
     return [
         Loop("bus-send", bus.send_forever, RESTART_INTERVAL, endless=True),
         Loop("bus-listen", bus.listen_forever, RESTART_INTERVAL, endless=True),
+        Loop("limits", limits.counters.send_forever, RESTART_INTERVAL, endless=True),
     ]
 
 

@@ -145,6 +145,22 @@ def test_the_front_end_may_be_named_as_the_deployments_of_today_do():
         ("QUEUE_RELAY_CHANNEL", "ticket:bus"),
         ("QUEUE_RETURN_SECONDS", "-1"),
         ("QUEUE_RETURN_SECONDS", "3601"),
+        ("HOLDS_PER_PERSON", "60"),
+        ("HOLDS_PER_PERSON", "many/minute"),
+        ("HOLDS_PER_PERSON", "0/minute"),
+        ("HOLDS_PER_PERSON", "-1/minute"),
+        ("SOCKETS_PER_PERSON", "60/fortnight"),
+        ("SOCKETS_PER_ADDRESS", "60/day"),
+        ("SOCKETS_PER_ADDRESS", "60/2 hours"),
+        ("BAD_TOKENS_PER_ADDRESS", "5/second; 60/minute"),
+        ("SEARCHES_PER_ADDRESS", "5/second, 60/minute"),
+        ("TRUSTED_PROXIES", "proxy.example"),
+        ("TRUSTED_PROXIES", "10.0.0.1/8"),  # is 10.0.0.0/8 meant, or the one proxy?
+        ("TRUSTED_PROXIES", "10.0.0.0/8,,192.0.2.7"),
+        ("TRUSTED_PROXIES", "10.0.0.0/8 192.0.2.7"),
+        ("TRUSTED_PROXIES", "*"),
+        ("TRUSTED_PROXIES", "10.0.0.0/8,0.0.0.0/0"),
+        ("TRUSTED_PROXIES", "::/0"),
         ("LOG_LEVEL", "LOUD"),
         ("ADMIN_PORT", "0"),
         ("ADMIN_PORT", "metrics"),
@@ -188,6 +204,36 @@ def test_the_admin_port_is_none_unless_named():
     assert settings().admin_port is None
     assert settings(ADMIN_PORT="").admin_port is None
     assert settings(ADMIN_PORT="9000").admin_port == 9000
+
+
+@pytest.mark.parametrize(
+    ("text", "amount", "seconds"),
+    [
+        ("60/minute", 60, 60),
+        ("10 per 2 seconds", 10, 2),
+        ("10/2seconds", 10, 2),
+        (" 1000 / hour ", 1000, 3600),
+        ("5/60 minutes", 5, 3600),
+    ],
+)
+def test_a_limit_is_a_number_and_a_time(text: str, amount: int, seconds: int):
+    limit = settings(HOLDS_PER_PERSON=text).limits.holds_per_person
+    assert limit is not None
+    assert (limit.amount, limit.get_expiry()) == (amount, seconds)
+
+
+def test_an_empty_limit_is_none():
+    given = settings(HOLDS_PER_PERSON="", SEARCHES_PER_ADDRESS=" ").limits
+    assert given.holds_per_person is None
+    assert given.searches_per_address is None
+    assert given.bad_tokens_per_address is not None
+
+
+def test_trusted_proxies_are_addresses_and_networks():
+    assert settings().trusted_proxies == ()
+    assert settings(TRUSTED_PROXIES="").trusted_proxies == ()
+    given = settings(TRUSTED_PROXIES="10.0.0.0/8, 192.0.2.7 ,2400:cb00::/32").trusted_proxies
+    assert [str(network) for network in given] == ["10.0.0.0/8", "192.0.2.7/32", "2400:cb00::/32"]
 
 
 def test_rs256_needs_no_secret_but_a_public_key():

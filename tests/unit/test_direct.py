@@ -9,10 +9,12 @@ from flask import Flask, has_request_context
 
 from tests.support.service import JWT_SECRET
 from tests.support.tokens import UUID, claims, signed
+from ticket_service.config import Settings
 from ticket_service.errors import ServiceUnavailable
 from ticket_service.http.access import public_document
 from ticket_service.http.auth import admin_only, service_only, signed_in
 from ticket_service.http.direct import DirectLane
+from ticket_service.http.limits import EXTENSION, Limits
 from ticket_service.http.parsing import init_requests
 from ticket_service.http.responses import (
     REQUEST_ID,
@@ -25,6 +27,7 @@ from ticket_service.http.responses import (
 )
 from ticket_service.http.tokens import TokenVerifier
 from ticket_service.stores.documents import Document
+from ticket_service.stores.redis import Redis
 
 ID = "885ab2e1-d6b2-4a74-a619-c76a5b6b85bf"
 
@@ -65,10 +68,13 @@ VIEWS: dict[str, Callable[..., Any]] = {
 
 
 @pytest.fixture
-def lane() -> DirectLane:
+def lane(monkeypatch: pytest.MonkeyPatch) -> DirectLane:
+    monkeypatch.setenv("JWT_SECRET", JWT_SECRET)
     app = Flask(__name__)
     init_requests(app)
     app.extensions["ticket_service.tokens"] = TokenVerifier(JWT_SECRET, "HS256")
+    settings = Settings.from_environment()
+    app.extensions[EXTENSION] = Limits(settings, Redis(settings.redis_url))
     for rule, view in VIEWS.items():
         app.add_url_rule(rule, rule.replace("/", "_"), view)
     return DirectLane(app)

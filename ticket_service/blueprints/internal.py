@@ -29,7 +29,7 @@ administration = Blueprint(
 
 @blueprint.route("/reservations/<id:reservation_id>/payment", methods=["POST"])
 @service_only
-@blueprint.doc(security=SERVICE)
+@blueprint.secured(SERVICE)
 @blueprint.arguments(PaymentNotice())
 @blueprint.response(200, PaymentAnswer)
 def record_payment(body: dict[str, Any], reservation_id: str) -> Answer:
@@ -44,7 +44,7 @@ def record_payment(body: dict[str, Any], reservation_id: str) -> Answer:
 
 @blueprint.route("/audit")
 @service_only
-@blueprint.doc(security=SERVICE)
+@blueprint.secured(SERVICE)
 @blueprint.response(200, AuditAnswer)
 def get_audit() -> Answer:
     """Check that the books of all events balance"""
@@ -53,7 +53,7 @@ def get_audit() -> Answer:
 
 @administration.route("/reschedule-event-status", methods=["POST"])
 @service_or_forbidden
-@administration.doc(security=SERVICE)
+@administration.secured(SERVICE)
 @administration.response(200, Done)
 def reschedule_event_status() -> Answer:
     """Tell that events were made or changed, so that all are looked at again

@@ -16,6 +16,7 @@ from ticket_service.blueprints.schemas.seats import (
 )
 from ticket_service.http.access import public_document
 from ticket_service.http.auth import signed_in
+from ticket_service.http.limits import counts_as_hold
 from ticket_service.http.openapi import BEARER
 from ticket_service.http.parsing import Blueprint
 from ticket_service.http.responses import Answer, Read, done, private
@@ -41,7 +42,8 @@ def get_seat_map(event_id: str) -> Read:
 
 @blueprint.route("/reserve", methods=["POST"])
 @signed_in
-@blueprint.doc(security=BEARER)
+@counts_as_hold
+@blueprint.secured(BEARER)
 @blueprint.arguments(IdempotencyHeader(), location="headers")
 @blueprint.arguments(SeatReserve())
 @blueprint.response(201, SeatHoldAnswer)
@@ -55,7 +57,7 @@ def reserve_seats(user_id: str, headers: dict[str, Any], body: dict[str, Any]) -
 
 @blueprint.route("/reservation/<id:reservation_id>")
 @signed_in
-@blueprint.doc(security=BEARER)
+@blueprint.secured(BEARER)
 @blueprint.response(200, SeatReservationDetail)
 def get_seat_reservation(user_id: str, reservation_id: str) -> Answer:
     """Get a reservation and its seats"""

@@ -20,6 +20,7 @@ from flask_jwt_extended.exceptions import JWTExtendedException, NoAuthorizationE
 from ticket_service.config import Settings
 from ticket_service.errors import AuthenticationRequired, Forbidden, InvalidToken, ServiceError
 from ticket_service.http.access import Access, declare
+from ticket_service.http.limits import current_limits
 from ticket_service.http.responses import USER_ID, Environ, current_environ
 from ticket_service.http.tokens import Caller, TokenVerifier, caller_of, check_end
 
@@ -52,7 +53,8 @@ def init_auth(app: Flask, settings: Settings, verifier: TokenVerifier) -> None:
 def signed_in(view: Callable[..., Any]) -> Callable[..., Any]:
     """Call the view with the user id of a valid token as its first argument.
 
-    Raises AuthenticationRequired, TokenExpired or InvalidToken, before the request is parsed.
+    Raises AuthenticationRequired, TokenExpired, InvalidToken or, if too many bad tokens come from
+    the same address, TooManyFromAddress; all before the request is parsed.
     """
 
     @wraps(view)
@@ -77,7 +79,8 @@ def admin_only(view: Callable[..., Any]) -> Callable[..., Any]:
 def service_only(view: Callable[..., Any]) -> Callable[..., Any]:
     """Call the view for another service that sends the service token.
 
-    Raises AuthenticationRequired without a token, and Forbidden if it is wrong or none is set.
+    Raises AuthenticationRequired without a token, and Forbidden if it is wrong or none is set, or
+    TooManyFromAddress instead.
     """
     return _with_service_token(view, AuthenticationRequired)
 
@@ -93,10 +96,12 @@ def _with_service_token(
     @wraps(view)
     def guarded(*args: Any, **kwargs: Any) -> Any:
         token: bytes = current_app.extensions["ticket_service.service_token"]
-        given = current_environ.get().get("HTTP_X_INTERNAL_TOKEN")
+        environ = current_environ.get()
+        given = environ.get("HTTP_X_INTERNAL_TOKEN")
         if given is None:
             raise missing
         if not token or not hmac.compare_digest(given.encode(), token):
+            current_limits().bad_tokens.hit(environ)
             raise Forbidden
         return view(*args, **kwargs)
 
@@ -116,11 +121,15 @@ def _caller() -> Caller:
     """Return the caller of this request."""
     environ = current_environ.get()
     token = bearer_token(environ)
-    if token is None:
-        caller = _caller_of_odd_header()
-    else:
-        verifier: TokenVerifier = current_app.extensions["ticket_service.tokens"]
-        caller = verifier.verify(token)
+    try:
+        if token is None:
+            caller = _caller_of_odd_header()
+        else:
+            verifier: TokenVerifier = current_app.extensions["ticket_service.tokens"]
+            caller = verifier.verify(token)
+    except InvalidToken:  # which no person has; an expired token once was somebody's
+        current_limits().bad_tokens.hit(environ)
+        raise
     environ[USER_ID] = caller.user_id
     return caller
 

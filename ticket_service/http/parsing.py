@@ -26,6 +26,9 @@ from ticket_service.stores import deadline
 
 View = TypeVar("View", bound=Callable[..., Any])
 
+RATE_LIMITED = "RateLimited"
+"""The name of the 429 in the OpenAPI description (http/openapi.py)."""
+
 MAX_BODY_BYTES = 64 * 1024
 """The largest sensible request, a hundred ticket lines, has a tenth of it."""
 
@@ -113,6 +116,20 @@ class Blueprint(SmorestBlueprint):
             return cast("View", wrapper)
 
         return decorator
+
+    def secured(self, security: list[dict[str, list[str]]]) -> Callable[[View], View]:
+        """Describe the token that a view needs, and that too many bad ones are refused."""
+
+        def describe(view: View) -> View:
+            described: View = self.rate_limited(self.doc(security=security)(view))
+            return described
+
+        return describe
+
+    def rate_limited(self, view: View) -> View:
+        """Describe that the answer may be 429."""
+        described: View = self.alt_response(429, response=RATE_LIMITED)(view)
+        return described
 
     def response(
         self, status_code: int, schema: type[Schema] | None = None, **description: Any

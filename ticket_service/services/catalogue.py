@@ -174,6 +174,10 @@ class Catalogue:
         self._event_of_ticket_type: LRUCache[str, str] = LRUCache(10_000)
         self._coalescer: Coalescer[str] = Coalescer()
 
+    def must_search(self, query: EventQuery) -> bool:
+        """Whether PostgreSQL must be searched to answer this query now."""
+        return query.q is not None and not self._documents.has_list(query)
+
     def events(self, query: EventQuery) -> Document:
         """One page of the events, by start of sale.
 

@@ -7,6 +7,7 @@ from typing import Any
 from flask import request
 
 from ticket_service.errors import ServiceError
+from ticket_service.http.responses import Environ
 from ticket_service.messages import Language, preferred_language, sentence
 
 
@@ -14,6 +15,12 @@ def current_sid() -> str:
     """The id of the socket whose message is being handled."""
     sid: str = request.sid  # type: ignore[attr-defined] # Flask-SocketIO sets it
     return sid
+
+
+def handshake() -> Environ:
+    """The environment of the request that opened the connection."""
+    environ: Environ = request.environ
+    return environ
 
 
 def current_language() -> Language:

@@ -17,7 +17,8 @@ import orjson
 from socketio.packet import CONNECT, DISCONNECT, EVENT, Packet
 from wsproto.frame_protocol import CloseReason
 
-from ticket_service.errors import ServiceUnavailable
+from ticket_service.errors import ServiceError, ServiceUnavailable, TooManyFromAddress
+from ticket_service.http.limits import AddressLimit
 from ticket_service.http.responses import Environ, error_answer
 from ticket_service.libraries import private_parts
 from ticket_service.metrics import SOCKETS_REFUSED
@@ -34,9 +35,9 @@ _RESERVED = {"connect", "disconnect"}
 log = logging.getLogger(__name__)
 
 
-def guard(server: Any) -> None:
+def guard(server: Any, strangers: AddressLimit) -> None:
     """Check every packet that a python-socketio server receives, and limit the connections that
-    have not signed in.
+    have not signed in: all of them together, and those of each address (`strangers`).
 
     The server also no longer waits for clients that it disconnects: a polling client that never
     fetches its packets would make it wait for ever.
@@ -62,16 +63,15 @@ def guard(server: Any) -> None:
         except Exception:
             log.exception("unhandled")
             disconnect(engine_sid, abort=True)
-        if (
-            socket.budget.allowance is NEWCOMER
-            and server.manager.sid_from_eio_sid(engine_sid, NAMESPACE) is not None
-        ):
+        sid = server.manager.sid_from_eio_sid(engine_sid, NAMESPACE)
+        if socket.budget.allowance is NEWCOMER and sid is not None:
             socket.budget.allowance = SIGNED_IN
             limit.release()
+            strangers.take_back(server.get_environ(sid, NAMESPACE))
 
     private_parts.take_messages(server, handle)
     private_parts.replace_disconnect(server, disconnect)
-    private_parts.wrap_connect(server, partial(_limited, limit))
+    private_parts.wrap_connect(server, partial(_limited, limit, strangers))
 
 
 def _disconnect(server: Any, engine_sid: str, *, abort: bool = False) -> None:
@@ -80,21 +80,29 @@ def _disconnect(server: Any, engine_sid: str, *, abort: bool = False) -> None:
         socket.close(wait=False, abort=abort)
 
 
-def _limited(limit: NewcomerLimit, open_connection: Callable[..., Any]) -> Callable[..., Any]:
-    """Wrap engineio's function that opens a connection: it answers 503 while there are too many."""
+def _limited(
+    limit: NewcomerLimit, strangers: AddressLimit, open_connection: Callable[..., Any]
+) -> Callable[..., Any]:
+    """Wrap engineio's function that opens a connection: it answers 503 while there are too many,
+    and 429 while too many come from the same address and do not sign in."""
 
     def open_or_refuse(environ: Environ, *args: Any, **kwargs: Any) -> Any:
+        try:
+            strangers.hit(environ)
+        except TooManyFromAddress as error:
+            return _refusal("429 Too Many Requests", error, environ)
         if limit.acquire():
             return open_connection(environ, *args, **kwargs)
         SOCKETS_REFUSED.inc()
-        answer = error_answer(ServiceUnavailable(), environ)
-        return {
-            "status": "503 Service Unavailable",
-            "headers": answer.headers,
-            "response": answer.body,
-        }
+        return _refusal("503 Service Unavailable", ServiceUnavailable(), environ)
 
     return open_or_refuse
+
+
+def _refusal(status: str, error: ServiceError, environ: Environ) -> dict[str, Any]:
+    """Return an answer as engineio takes it."""
+    answer = error_answer(error, environ)
+    return {"status": status, "headers": answer.headers, "response": answer.body}
 
 
 def _check(server: Any, data: str | bytes) -> int:

@@ -25,6 +25,7 @@ from flask import Flask
 from flask_socketio import SocketIO
 
 from ticket_service.config import Settings
+from ticket_service.http.limits import Limits
 from ticket_service.http.responses import Answer, Environ, error_body
 from ticket_service.libraries import private_parts
 from ticket_service.messages import preferred_language, sentence
@@ -43,7 +44,7 @@ LOGIN_TIMEOUT = 10.0
 class Sockets:
     """The Socket.IO server: a WSGI application, called before Flask."""
 
-    def __init__(self, app: Flask, rooms: Rooms, settings: Settings) -> None:
+    def __init__(self, app: Flask, rooms: Rooms, settings: Settings, limits: Limits) -> None:
         self._socketio = SocketIO(  # type: ignore[call-arg] # the stubs lack `serializer`
             app,
             async_mode="gevent",
@@ -63,7 +64,7 @@ class Sockets:
         self._rooms = rooms
         self._sockets = private_parts.open_sockets(rooms.server)
         private_parts.use_sockets(EngineSocket)
-        guard(rooms.server)
+        guard(rooms.server, limits.strangers)
         self._unauthenticated: dict[str, float] = {}
         """When a connection that has not signed in was first seen (`time.monotonic()`)."""
         self._drain_seconds = settings.drain_seconds

@@ -10,8 +10,15 @@ import gevent
 from cachetools import TTLCache
 from socketio.exceptions import ConnectionRefusedError
 
-from ticket_service.errors import AuthenticationRequired, ServiceError, TooManySockets
-from ticket_service.http.tokens import TokenVerifier
+from ticket_service.errors import (
+    AuthenticationRequired,
+    InvalidToken,
+    ServiceError,
+    TooManyRequests,
+    TooManySockets,
+)
+from ticket_service.http.limits import Limits
+from ticket_service.http.tokens import Caller, TokenVerifier
 from ticket_service.realtime import events
 from ticket_service.realtime.event_feed import EventFeed
 from ticket_service.realtime.presence import PresenceReporter
@@ -19,7 +26,7 @@ from ticket_service.realtime.rooms import Client, Rooms, SocketGone
 from ticket_service.realtime.seat_feed import SeatFeed
 from ticket_service.realtime.socket_limit import MAX_SOCKETS, SocketLimit
 from ticket_service.services.waiting_room import WaitingRoom
-from ticket_service.sockets.answers import current_sid, refusal
+from ticket_service.sockets.answers import current_sid, handshake, refusal
 from ticket_service.sockets.memberships import Memberships
 from ticket_service.stores.event_info import EventInfos
 from ticket_service.stores.redis import RedisUnavailable
@@ -40,6 +47,7 @@ class SignIn:
     def __init__(
         self,
         verifier: TokenVerifier,
+        limits: Limits,
         rooms: Rooms,
         socket_limit: SocketLimit,
         sessions: Sessions,
@@ -47,6 +55,7 @@ class SignIn:
         restorer: Restorer,
     ) -> None:
         self._verifier = verifier
+        self._limits = limits
         self._rooms = rooms
         self._socket_limit = socket_limit
         self._sessions = sessions
@@ -61,14 +70,14 @@ class SignIn:
         """Accept a socket with a valid token. If it follows a lost one, restore its rooms in the
         background: it shows the pid of that one (guard.NumberedPacket).
 
-        Raises socketio's ConnectionRefusedError without one, or with too many sockets.
+        Raises socketio's ConnectionRefusedError without one, with too many sockets, or too often.
         """
         auth = auth if isinstance(auth, Mapping) else {}
-        token = auth.get("token")
         try:
-            if not isinstance(token, str):
-                raise AuthenticationRequired
-            caller = self._verifier.verify(token)
+            caller = self._caller(auth.get("token"))
+        except TooManyRequests as error:
+            problem = refusal(error)
+            raise ConnectionRefusedError(problem["error"], problem) from error
         except ServiceError as error:
             problem = refusal(error)
             raise ConnectionRefusedError(f"authentication: {problem['error']}", problem) from error
@@ -86,6 +95,19 @@ class SignIn:
             raise ConnectionRefusedError(problem["error"], problem)
         if isinstance(follows, str):
             gevent.spawn(self._restore, sid)  # after the connection is confirmed
+
+    def _caller(self, token: object) -> Caller:
+        """Return the owner of a token. Raises AuthenticationRequired, TokenExpired, InvalidToken or
+        TooManyRequests."""
+        if not isinstance(token, str):
+            raise AuthenticationRequired
+        try:
+            caller = self._verifier.verify(token)
+        except InvalidToken:
+            self._limits.bad_tokens.hit(handshake())
+            raise
+        self._limits.sign_ins.hit(caller.user_id)
+        return caller
 
     def disconnect(self, reason: str) -> None:
         """Forget a socket. The person keeps their session and their place in line for a while.

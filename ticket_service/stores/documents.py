@@ -85,6 +85,11 @@ class Documents:
         """Send nothing any more that was read before now."""
         self.forgotten_at = time.monotonic()
 
+    def has_list(self, key: Hashable) -> bool:
+        """Whether `read` without an `event_id` would return a cached document now."""
+        kept = self._lists.get(key)
+        return kept is not None and self._is_fresh(kept, "", time.monotonic())
+
     def read(
         self, key: Hashable, load: Callable[[], bytes], *, event_id: str | None = None
     ) -> Document:
@@ -101,13 +106,7 @@ class Documents:
         cache = self._lists if event_id is None else self._events
         kept = cache.get(key)
         now = time.monotonic()
-        if (
-            kept is not None
-            and version is not None
-            and version == kept.version
-            and now - kept.read_at < MAX_AGE
-            and kept.read_at > self.forgotten_at
-        ):
+        if kept is not None and self._is_fresh(kept, version, now):
             return kept.document
         body = load()
         if kept is not None and body == kept.document.body:
@@ -118,6 +117,14 @@ class Documents:
             version = self._ask(self._versions.begin, event_id)
         cache.put(key, _Kept(document, version, now), _size(key, document))
         return document
+
+    def _is_fresh(self, kept: _Kept, version: str | None, now: float) -> bool:
+        return (
+            version is not None
+            and version == kept.version
+            and now - kept.read_at < MAX_AGE
+            and kept.read_at > self.forgotten_at
+        )
 
     def _ask(self, versions: Callable[[str], str | None], event_id: str | None) -> str | None:
         """The event's version, or None if it is not known; "" without an event."""

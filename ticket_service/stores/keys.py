@@ -63,5 +63,9 @@ def sockets(user_id: str) -> str:
     return f"ticket:{{{user_id}}}:sockets"
 
 
+RATE_LIMITS = "ticket:{limits}"
+"""The beginning of all counters of rate limits, to which `limits` adds the limit's name, the person
+or address, and the limit itself."""
+
 INSTANCES = "ticket:instances"
 """The instances that are alive."""
