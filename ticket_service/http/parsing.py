@@ -120,22 +120,23 @@ class Blueprint(SmorestBlueprint):
     def secured(self, security: list[dict[str, list[str]]]) -> Callable[[View], View]:
         """Describe the token that a view needs, and that too many bad ones are refused."""
 
-        def describe(view: View) -> View:
-            described: View = self.rate_limited(self.doc(security=security)(view))
-            return described
-
-        return describe
+        return lambda view: self.rate_limited(self.doc(security=security)(view))
 
     def rate_limited(self, view: View) -> View:
         """Describe that the answer may be 429."""
-        described: View = self.alt_response(429, response=RATE_LIMITED)(view)
-        return described
+        return self.alt_response(429, response=RATE_LIMITED)(view)
 
     def response(
         self, status_code: int, schema: type[Schema] | None = None, **description: Any
     ) -> Callable[[View], View]:
         """Describe the answer of a view. Nothing is done to it: views build their answers."""
-        describe = super().alt_response(status_code, schema=schema, success=True, **description)
+        return self.alt_response(status_code, schema=schema, success=True, **description)
+
+    def alt_response(
+        self, status_code: int, response: str | None = None, **description: Any
+    ) -> Callable[[View], View]:
+        """Describe an answer of a view. `response`: the name of one that is described elsewhere."""
+        describe = super().alt_response(status_code, response, **description)
         return lambda view: _noted(view, describe)
 
     def doc(self, **description: Any) -> Callable[[View], View]:

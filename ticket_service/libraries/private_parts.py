@@ -181,6 +181,12 @@ SMOREST = Library(
         Part(
             "flask_smorest:Blueprint.response",
             "self status_code schema content_type description example examples headers",
+            "describes the usual answer by `alt_response`",
+        ),
+        Part(
+            "flask_smorest:Blueprint.alt_response",
+            "self status_code response schema content_type description example examples headers"
+            " success",
             "describes an answer, as `_apidoc`",
         ),
         Part("flask_smorest:Blueprint.doc", "kwargs", "describes a view, as `_apidoc`"),
