@@ -143,7 +143,7 @@ def _limits(env: Env) -> Limits:
     return Limits(
         holds_per_person=_limit(env, "HOLDS_PER_PERSON", "60/minute"),
         sockets_per_person=_limit(env, "SOCKETS_PER_PERSON", "600/minute"),
-        sockets_per_address=_limit(env, "SOCKETS_PER_ADDRESS", "6000/minute"),
+        sockets_per_address=_limit(env, "SOCKETS_PER_ADDRESS", "30000/minute"),
         bad_tokens_per_address=_limit(env, "BAD_TOKENS_PER_ADDRESS", "6000/minute"),
         searches_per_address=_limit(env, "SEARCHES_PER_ADDRESS", "3000/minute"),
     )

@@ -3,6 +3,7 @@
 import tracemalloc
 from collections.abc import Iterator
 from functools import partial
+from itertools import count
 from pathlib import Path
 from uuid import uuid4
 
@@ -18,6 +19,8 @@ from ticket_service.stores.rate_limits import MAX_KNOWN, MAX_PENDING, HitCounter
 from ticket_service.stores.redis import Redis
 
 IDENTIFIERS = 100_000
+
+NUMBERS = count()
 
 
 @pytest.fixture(scope="module")
@@ -52,8 +55,8 @@ def test_memory_is_bounded_whoever_comes(servers: Servers):
         hit_each(limit, IDENTIFIERS, 1)  # nothing is sent: Redis hangs, or the greenlet is late
         assert tracemalloc.get_traced_memory()[0] < MAX_PENDING * 400
         sender = gevent.spawn(counters.send_forever)
-        for _ in range(2 * IDENTIFIERS // MAX_PENDING):
-            hit_each(limit, MAX_PENDING // 2, 2)
+        for _ in range(2 * MAX_KNOWN // MAX_PENDING):
+            hit_each(limit, MAX_PENDING, 2)
             while counters.pending:
                 gevent.sleep(0.001)
         assert tracemalloc.get_traced_memory()[0] < MAX_PENDING * 400 + MAX_KNOWN * 500
@@ -75,6 +78,6 @@ def is_refused(limit: RateLimit, who: str) -> bool:
 def hit_each(limit: RateLimit, people: int, times: int) -> None:
     """So many people come, each so many times, and never again."""
     for _ in range(people):
-        who = str(uuid4())
+        who = f"{next(NUMBERS):036x}"  # as long as an id
         for _ in range(times):
             limit.hit(who)

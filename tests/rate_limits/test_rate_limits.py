@@ -4,6 +4,7 @@ import re
 import time
 from collections.abc import Callable
 from functools import partial
+from uuid import uuid4
 
 import pytest
 from redis import Redis
@@ -30,7 +31,7 @@ from tests.support.rate_limits import (
     via,
 )
 from tests.support.service import Service
-from tests.support.wire import check_error
+from tests.support.wire import check_error, check_soon
 from ticket_service.stores import keys
 
 # --- All limits alike ---
@@ -229,3 +230,11 @@ def test_counters_end_with_their_window_and_share_a_hash_tag(instance: Service, 
     assert counter.startswith(f"{keys.RATE_LIMITS}/")
     assert 0 < redis.pttl(counter) <= SEARCH_SECONDS * 1000
     assert redis.get(counter) == "1"
+
+
+def test_counters_that_an_operator_deletes_are_forgotten(instance: Service, redis: Redis):
+    user_id = str(uuid4())
+    person = token_for(user_id)
+    exhaust(partial(hold, instance, person), LIMIT)
+    redis.delete(*redis.keys(f"{keys.RATE_LIMITS}/*{user_id}*"))
+    check_soon(lambda: hold(instance, person).status, 400)
