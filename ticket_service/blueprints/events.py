@@ -8,6 +8,7 @@ from typing import Any
 from ticket_service.blueprints import services
 from ticket_service.blueprints.schemas.events import EventDetail, EventList, EventListQuery
 from ticket_service.http.access import public_document
+from ticket_service.http.described import answers
 from ticket_service.http.parsing import Blueprint
 from ticket_service.http.responses import Read
 from ticket_service.services.catalogue import EventQuery
@@ -16,6 +17,7 @@ blueprint = Blueprint("events", __name__, url_prefix="/api/v1/events", descripti
 
 
 @blueprint.route("")
+@blueprint.doc(responses=answers(304, 400))
 @blueprint.arguments(EventListQuery(), location="query")
 @blueprint.response(200, EventList)
 @public_document
@@ -27,6 +29,7 @@ def list_events(query: dict[str, Any]) -> Read:
 
 
 @blueprint.route("/<id:event_id>")
+@blueprint.doc(responses=answers(304, 400, 404))
 @blueprint.response(200, EventDetail)
 @public_document
 def get_event(event_id: str) -> Read:

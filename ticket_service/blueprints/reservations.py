@@ -15,6 +15,7 @@ from ticket_service.blueprints.schemas.reservations import (
     TicketReserve,
 )
 from ticket_service.http.auth import signed_in
+from ticket_service.http.described import BODY, answers
 from ticket_service.http.openapi import BEARER
 from ticket_service.http.parsing import Blueprint
 from ticket_service.http.responses import Answer, done, private
@@ -26,7 +27,7 @@ blueprint = Blueprint(
 
 @blueprint.route("", methods=["POST"])
 @signed_in
-@blueprint.doc(security=BEARER)
+@blueprint.doc(security=BEARER, responses=answers(*BODY, 401, 403, 404, 409))
 @blueprint.arguments(IdempotencyHeader(), location="headers")
 @blueprint.arguments(TicketReserve())
 @blueprint.response(201, TicketHoldAnswer)
@@ -41,7 +42,7 @@ def reserve_tickets(user_id: str, headers: dict[str, Any], body: dict[str, Any])
 
 @blueprint.route("/my")
 @signed_in
-@blueprint.doc(security=BEARER)
+@blueprint.doc(security=BEARER, responses=answers(400, 401))
 @blueprint.arguments(MyReservationsQuery(), location="query")
 @blueprint.response(200, MyReservations)
 def list_my_reservations(user_id: str, query: dict[str, Any]) -> Answer:
@@ -51,7 +52,7 @@ def list_my_reservations(user_id: str, query: dict[str, Any]) -> Answer:
 
 @blueprint.route("/<id:reservation_id>")
 @signed_in
-@blueprint.doc(security=BEARER)
+@blueprint.doc(security=BEARER, responses=answers(400, 401, 404))
 @blueprint.response(200, ReservationDetail)
 def get_reservation(user_id: str, reservation_id: str) -> Answer:
     """Get a reservation and its lines"""
@@ -60,7 +61,7 @@ def get_reservation(user_id: str, reservation_id: str) -> Answer:
 
 @blueprint.route("/<id:reservation_id>/cancel", methods=["POST"])
 @signed_in
-@blueprint.doc(security=BEARER)
+@blueprint.doc(security=BEARER, responses=answers(400, 401, 404, 409))
 @blueprint.response(200, CancelAnswer)
 def cancel_reservation(user_id: str, reservation_id: str) -> Answer:
     """Cancel a reservation, paid or not

@@ -20,6 +20,7 @@ from werkzeug.exceptions import (
 from werkzeug.routing import BaseConverter
 
 from ticket_service.errors import InvalidInput
+from ticket_service.http.described import headers_of
 from ticket_service.http.fields import UUID_PATTERN
 from ticket_service.http.responses import ROUTE, current_environ
 from ticket_service.stores import deadline
@@ -105,9 +106,14 @@ class Blueprint(SmorestBlueprint):
         self, status_code: int, schema: type[Schema] | None = None, **description: Any
     ) -> Callable[[View], View]:
         """Describe the answer of a view. Nothing is done to it: views build their answers."""
-        describe: Callable[[View], View] = super().alt_response(
-            status_code, schema=schema, success=True, **description
-        )
+        alt_response = super().alt_response
+
+        def describe(view: View) -> View:
+            described: View = alt_response(
+                status_code, schema=schema, success=True, headers=headers_of(view), **description
+            )(view)
+            return described
+
         return describe
 
 

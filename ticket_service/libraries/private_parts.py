@@ -191,6 +191,7 @@ SMOREST = Library(
             "flask_smorest:Api._register_error_handlers", "self", "empty: http/errors.py has them"
         ),
         Part("flask_smorest:Api.ERROR_SCHEMA", None, "the shape of our errors"),
+        Part("flask_smorest:Api.DEFAULT_ERROR_RESPONSE_NAME", None, "each answer is described"),
         Part("flask_smorest:Blueprint.ARGUMENTS_PARSER", None, "our parser"),
         Part(
             "flask_smorest:Blueprint.response",
