@@ -45,6 +45,7 @@ LONG = (
     "test_expiry_races.py",
     "test_dev.py",
     "test_loops.py",
+    "test_schemathesis.py",
     "test_silence.py",
     "test_failover.py",
     "test_expiry_locks.py",
