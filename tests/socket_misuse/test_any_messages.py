@@ -34,7 +34,7 @@ from tests.support.websocket import (
 EXAMPLES = os.environ.get("SOCKET_EXAMPLES")
 
 PROPERTY = settings(
-    max_examples=int(EXAMPLES or 120),
+    max_examples=int(EXAMPLES or 60),
     derandomize=EXAMPLES is None,
     deadline=None,
     database=None,

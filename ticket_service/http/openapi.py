@@ -25,10 +25,10 @@ otherwise the answer is 403 `QUEUE_REQUIRED`. Changes are announced over Socket.
 
 Every error has the shape of the schema `Error`: `code` is for programs, `error` is a sentence for
 people, in Korean or, where `Accept-Language` prefers it, in English. 400 invalid input, 401 log in,
-403 not allowed, 404 unknown, 408 too slow, 409 conflict, 413 body too large, 415 not JSON, 503 try
-again after `Retry-After` seconds. Each call lists all its answers. Beside these there are errors of
-HTTP: 404 for another address, 405 for another method, and 400, 408, 414 or 431 for a request that
-cannot be read.
+403 not allowed, 404 unknown, 408 too slow, 409 conflict, 413 body too large, 415 not JSON or
+compressed, 503 try again after `Retry-After` seconds. Each call lists all its answers. Beside these
+there are errors of HTTP: 404 for another address, 405 for another method, and 400, 408, 414 or 431
+for a request that cannot be read.
 
 Ids may have upper-case letters. A whole number is written in digits alone: `1`, neither `1.0` nor
 `"1"`. Leading and trailing spaces of a text are removed before it is checked. An unknown field in a

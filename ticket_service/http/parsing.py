@@ -49,10 +49,10 @@ class Parser(FlaskParser):
     def load_json(self, req: Request, schema: Schema) -> Any:
         """Return the body.
 
-        Raises UnsupportedMediaType if its content type is not JSON, RequestEntityTooLarge,
-        RequestTimeout, or InvalidInput if it is not valid JSON.
+        Raises UnsupportedMediaType if its content type is not JSON or it is compressed,
+        RequestEntityTooLarge, RequestTimeout, or InvalidInput if it is not valid JSON.
         """
-        if not req.is_json:
+        if not req.is_json or req.environ.get("HTTP_CONTENT_ENCODING", "identity") != "identity":
             raise UnsupportedMediaType
         try:
             body = req.get_data()
