@@ -13,7 +13,7 @@ from redis import Redis
 
 from dev.servers import Servers
 from dev.servers import servers as run_servers
-from tests.support import factories
+from tests.support import factories, nginx
 from tests.support.browser import Browser, run_browser
 from tests.support.databases import connected, new_database
 from tests.support.factories import Event
@@ -45,6 +45,11 @@ LONG = (
     "test_expiry_races.py",
     "test_dev.py",
     "test_loops.py",
+    "test_schemathesis.py",
+    "test_smuggling.py",
+    "test_any_messages.py",
+    "test_hostile_clients.py",
+    "test_injection.py",
     "test_silence.py",
     "test_failover.py",
     "test_expiry_locks.py",
@@ -63,6 +68,12 @@ LONG = (
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run the files in LONG first."""
     items.sort(key=lambda item: LONG.index(item.path.name) if item.path.name in LONG else len(LONG))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say which programs, that only a system's package has, the tests did without."""
+    if nginx.PROGRAM is None:
+        terminalreporter.write_line("Without nginx: the tests behind it were skipped.")
 
 
 @pytest.fixture(scope="session")

@@ -133,6 +133,31 @@ def test_calls_name_codes_that_there_are_and_every_code_is_named():
     assert all("Errors: " in part.text for _, _, part in CALLS)
 
 
+@each_call
+def test_a_call_is_described_with_the_statuses_of_its_errors(
+    spec: Spec, method: str, path: str, part: contract.Section
+):
+    table = contract.section("Errors").table("Code")
+    operation = spec["paths"][path][method.lower()]
+    described = set(operation["responses"])
+    success = set(re.findall(r"^Answer (\d+):$", part.text, re.MULTILINE))
+    own = {table[code][0] for code in part.codes()}
+    token = {
+        "none": set(),
+        "user": {"401"},
+        "admin": {"401", "403"},
+        "service": {"403"} if path.startswith("/internal/") else {"401", "403"},
+    }
+    [kind] = re.findall(r"^Token: (\w+)\.$", part.text, re.MULTILINE)
+    body = {"400", "408", "413", "415"} if "requestBody" in operation else set()
+    address = {"400"} if "{" in path else set()
+    cached = {"304"} if kind == "none" and "/health" not in path else set()
+    expected = success | own | token[kind] | body | address | cached | {"500", "503"}
+    if "Idempotency-Key" in part.text:
+        expected.add("409")
+    assert described == expected
+
+
 def test_the_example_of_an_error_has_its_shape(spec: Spec):
     [example] = contract.section("Errors").blocks("json")
     schema = spec["components"]["schemas"]["Error"]

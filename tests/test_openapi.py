@@ -90,12 +90,21 @@ def test_every_operation_has_a_summary_and_a_name(spec: Spec):
     assert {tag for _, *tags in named for tag in tags} <= described
 
 
+def check_errors(spec: Spec, operation: dict[str, Any]) -> None:
+    """Fail unless each error has its shape, and there is no answer that could be anything."""
+    assert "default" not in operation["responses"]
+    errors = {status for status in operation["responses"] if int(status) >= 400}
+    assert errors >= {"500", "503"}
+    for status in errors:
+        shape = body_schema(spec, operation, status)
+        assert resolved(spec, shape) == spec["components"]["schemas"]["Error"]
+
+
 @pytest.mark.parametrize(("method", "path", "status", "private"), CALLS)
 def test_every_call_is_described(spec: Spec, method: str, path: str, status: int, private: bool):
     operation = spec["paths"][path][method]
     assert body_schema(spec, operation, str(status))
-    errors = body_schema(spec, operation, "default")
-    assert resolved(spec, errors) == spec["components"]["schemas"]["Error"]
+    check_errors(spec, operation)
     assert operation.get("security", []) == ([{"bearer": []}] if private else [])
     has_body = method == "put" or path.endswith(("/reserve", "/reservations"))
     assert ("requestBody" in operation) == has_body
@@ -105,12 +114,23 @@ def test_every_call_is_described(spec: Spec, method: str, path: str, status: int
 def test_every_internal_call_is_described(spec: Spec, method: str, path: str):
     operation = spec["paths"][path][method]
     assert body_schema(spec, operation, "200")
-    errors = body_schema(spec, operation, "default")
-    assert resolved(spec, errors) == spec["components"]["schemas"]["Error"]
+    check_errors(spec, operation)
     assert operation["security"] == [{"service": []}]
     scheme = spec["components"]["securitySchemes"]["service"]
     assert scheme == {"type": "apiKey", "in": "header", "name": "X-Internal-Token"}
     assert ("requestBody" in operation) == path.endswith("/payment")
+
+
+def test_every_answer_has_its_headers(spec: Spec):
+    for method, path, operation in operations(spec):
+        for status, answer in operation["responses"].items():
+            headers = set(resolved(spec, answer)["headers"])
+            assert "X-Request-ID" in headers
+            assert ("Retry-After" in headers) == (status in ("429", "503")), (
+                f"{method} {path} {status}"
+            )
+            is_document = "304" in operation["responses"]
+            assert ("ETag" in headers) == (is_document and status in ("200", "304"))
 
 
 def test_no_answer_is_described_that_never_comes(spec: Spec):

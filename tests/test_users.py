@@ -85,6 +85,29 @@ def test_a_user_whom_the_database_does_not_know_books_nothing(
         assert service.post(path, token=token_for(known), json=order).status == 201
 
 
+def test_a_user_who_was_deleted_meanwhile_can_buy_nothing_more(
+    users: tuple[Service, Connection],
+):
+    """The token is good until it ends: docs/operations.md, "Tokens"."""
+    service, database = users
+    event = factories.make_event(database, sections=[section()], tickets=[ticket()])
+    user_id = insert(database, "users", id=str(uuid4()))
+    token = token_for(user_id)
+    orders = [{"eventId": event.id, "seatIds": [seat]} for seat in event.seat_ids[:2]]
+    held = service.post("/seats/reserve", token=token, json=orders[0]).json()["reservation"]["id"]
+    assert service.post(f"/reservations/{held}/cancel", token=token).status == 200
+    with database.cursor() as cursor:
+        cursor.execute("DELETE FROM reservations WHERE id = %s", (held,))
+        cursor.execute("DELETE FROM users WHERE id = %s", (user_id,))
+    for _ in range(2):  # the second time, the token is in the cache for certain
+        answer = service.post("/seats/reserve", token=token, json=orders[1])
+        check_error(answer, 401, "USER_NOT_FOUND")
+    assert service.get("/reservations/my", token=token).json() == {"reservations": []}
+    check_error(service.get(f"/reservations/{held}", token=token), 404, "RESERVATION_NOT_FOUND")
+    assert service.post(f"/queue/check/{event.id}", token=token).json()["status"] == "active"
+    assert service.post(f"/queue/leave/{event.id}", token=token).status == 200
+
+
 def test_an_unknown_event_is_not_mistaken_for_an_unknown_user(
     users: tuple[Service, Connection],
 ):

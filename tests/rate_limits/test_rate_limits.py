@@ -96,7 +96,7 @@ def test_a_refusal_is_as_described(instance: Service):
         example = described["content"]["application/json"]["example"]
         assert example.keys() == refused.json().keys()
         assert example["details"].keys() == refused.json()["details"].keys()
-        assert described["headers"].keys() == {"Retry-After"}
+        assert described["headers"].keys() == {"Retry-After", "X-Request-ID"}
 
 
 def test_operators_see_who_is_refused(instance: Service):

@@ -7,12 +7,15 @@ import re
 import socket
 import struct
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from tests.support.buyers import token_for
 
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
 FINAL = 0x80
+
+Frame = tuple[int, bytes]
+"""A frame of the server: opcode and payload."""
 
 
 def frame(
@@ -85,13 +88,44 @@ class Raw:
 
         What was read before must have ended with a frame.
         """
+        closes = [payload for opcode, payload in self.all_frames() if opcode == CLOSE]
+        return int.from_bytes(closes[0][:2], "big") if closes else None
+
+    def all_frames(self) -> list[Frame]:
+        """Wait until the server closes the connection, and return all its frames.
+
+        What was read before must have ended with a frame.
+        """
         read = b""
         try:
             while data := self.connection.recv(65_536):
                 read += data
         except ConnectionError:
             pass
-        return next((code for opcode, code in _frames(read) if opcode == CLOSE), None)
+        return _frames(read)
+
+    def frames(self, count: int) -> list[Frame]:
+        """Return the server's next frames, at least so many. Raises ConnectionError if it closes.
+
+        What was read before must have ended with a frame.
+        """
+        read = b""
+        while len(found := _frames(read)) < count:
+            data = self.connection.recv(65_536)
+            if not data:
+                raise ConnectionError(read)
+            read += data
+        return found
+
+    def frames_until_pong(self) -> tuple[list[Frame], bool]:
+        """Send a ping. Return the frames before its pong or the end, and whether the pong came."""
+        read, pong = b"", (PONG, b"until here")
+        with suppress(ConnectionError):
+            self.send(frame(b"until here", PING))
+            while pong not in _frames(read) and (data := self.connection.recv(65_536)):
+                read += data
+        found = _frames(read)
+        return [one for one in found if one != pong], pong in found
 
     def ended(self) -> bool:
         """Whether the server closes the connection within the time-out."""
@@ -136,8 +170,9 @@ def websocket(
         yield connection
 
 
-def _frames(data: bytes) -> Iterator[tuple[int, int]]:
-    """Yield the server's frames: opcode, and the first two bytes of the payload as a number."""
+def _frames(data: bytes) -> list[Frame]:
+    """Return the server's frames that are whole in these bytes."""
+    found: list[Frame] = []
     at = 0
     while at + 2 <= len(data):
         opcode, size = data[at] & 15, data[at + 1]
@@ -146,5 +181,8 @@ def _frames(data: bytes) -> Iterator[tuple[int, int]]:
             width = 2 if size == 126 else 8
             size = int.from_bytes(data[at : at + width], "big")
             at += width
-        yield opcode, int.from_bytes(data[at : at + min(size, 2)], "big")
+        if at + size > len(data):
+            break
+        found.append((opcode, data[at : at + size]))
         at += size
+    return found

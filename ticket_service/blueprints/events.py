@@ -8,6 +8,7 @@ from typing import Any
 from ticket_service.blueprints import services
 from ticket_service.blueprints.schemas.events import EventDetail, EventList, EventListQuery
 from ticket_service.http.access import public_document
+from ticket_service.http.described import answers
 from ticket_service.http.limits import AddressLimit, current_limits
 from ticket_service.http.parsing import Blueprint
 from ticket_service.http.responses import Read, current_environ
@@ -18,9 +19,9 @@ blueprint = Blueprint("events", __name__, url_prefix="/api/v1/events", descripti
 
 
 @blueprint.route("")
+@blueprint.doc(responses=answers(304, 400, 429))
 @blueprint.arguments(EventListQuery(), location="query")
 @blueprint.response(200, EventList)
-@blueprint.rate_limited
 @public_document
 def list_events(query: dict[str, Any]) -> Read:
     """List the events by start of sale"""
@@ -38,6 +39,7 @@ def _read_events(catalogue: Catalogue, searches: AddressLimit, query: EventQuery
 
 
 @blueprint.route("/<id:event_id>")
+@blueprint.doc(responses=answers(304, 400, 404))
 @blueprint.response(200, EventDetail)
 @public_document
 def get_event(event_id: str) -> Read:

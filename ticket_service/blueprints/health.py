@@ -7,6 +7,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from ticket_service.blueprints import services
 from ticket_service.blueprints.schemas.health import Alive, Ready
+from ticket_service.http.described import UNAVAILABLE_HEADERS, answers
 from ticket_service.http.parsing import Blueprint
 from ticket_service.http.responses import Answer, json_answer, private
 from ticket_service.services.health import Readiness
@@ -15,6 +16,7 @@ blueprint = Blueprint("health", __name__, url_prefix="/health", description=__do
 
 
 @blueprint.route("")
+@blueprint.doc(responses=answers())
 @blueprint.response(200, Alive)
 def get_health() -> Answer:
     """Check that the process answers"""
@@ -22,6 +24,7 @@ def get_health() -> Answer:
 
 
 @blueprint.route("/live")
+@blueprint.doc(responses=answers())
 @blueprint.response(200, Alive)
 def get_live() -> Answer:
     """Check that the process answers; restart it if it does not"""
@@ -33,8 +36,14 @@ def _alive() -> Answer:
 
 
 @blueprint.route("/ready")
+@blueprint.alt_response(500, "INTERNAL_SERVER_ERROR")
 @blueprint.response(200, Ready)
-@blueprint.alt_response(503, schema=Ready, description="PostgreSQL takes no writes, or stopping")
+@blueprint.alt_response(
+    503,
+    schema=Ready,
+    description="PostgreSQL takes no writes, or stopping",
+    headers=UNAVAILABLE_HEADERS,
+)
 def get_ready() -> Answer:
     """Check that requests can be served; send none if they cannot"""
     ready = services().health.readiness()

@@ -12,6 +12,7 @@ from ticket_service.blueprints.schemas.internal import (
     PaymentNotice,
 )
 from ticket_service.http.auth import service_only, service_or_forbidden
+from ticket_service.http.described import BODY, answers
 from ticket_service.http.openapi import SERVICE
 from ticket_service.http.parsing import Blueprint
 from ticket_service.http.responses import Answer, answer, done, succeeded
@@ -29,7 +30,7 @@ administration = Blueprint(
 
 @blueprint.route("/reservations/<id:reservation_id>/payment", methods=["POST"])
 @service_only
-@blueprint.secured(SERVICE)
+@blueprint.doc(security=SERVICE, responses=answers(*BODY, 401, 403, 404, 409, 429))
 @blueprint.arguments(PaymentNotice())
 @blueprint.response(200, PaymentAnswer)
 def record_payment(body: dict[str, Any], reservation_id: str) -> Answer:
@@ -44,7 +45,7 @@ def record_payment(body: dict[str, Any], reservation_id: str) -> Answer:
 
 @blueprint.route("/audit")
 @service_only
-@blueprint.secured(SERVICE)
+@blueprint.doc(security=SERVICE, responses=answers(401, 403, 429))
 @blueprint.response(200, AuditAnswer)
 def get_audit() -> Answer:
     """Check that the books of all events balance"""
@@ -53,7 +54,7 @@ def get_audit() -> Answer:
 
 @administration.route("/reschedule-event-status", methods=["POST"])
 @service_or_forbidden
-@administration.secured(SERVICE)
+@administration.doc(security=SERVICE, responses=answers(403, 429))
 @administration.response(200, Done)
 def reschedule_event_status() -> Answer:
     """Tell that events were made or changed, so that all are looked at again

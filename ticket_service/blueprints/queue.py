@@ -14,6 +14,7 @@ from ticket_service.blueprints.schemas.queue import (
     QueuePlace,
 )
 from ticket_service.http.auth import admin_only, signed_in
+from ticket_service.http.described import BODY, answers
 from ticket_service.http.openapi import BEARER
 from ticket_service.http.parsing import Blueprint
 from ticket_service.http.responses import Answer, answer, say
@@ -23,7 +24,7 @@ blueprint = Blueprint("queue", __name__, url_prefix="/api/v1/queue", description
 
 @blueprint.route("/check/<id:event_id>", methods=["POST"])
 @signed_in
-@blueprint.secured(BEARER)
+@blueprint.doc(security=BEARER, responses=answers(400, 401, 404, 429))
 @blueprint.response(200, QueueCheck)
 def check(user_id: str, event_id: str) -> Answer:
     """Enter, or take a place in line; keep the place if there is one"""
@@ -32,7 +33,7 @@ def check(user_id: str, event_id: str) -> Answer:
 
 @blueprint.route("/status/<id:event_id>")
 @signed_in
-@blueprint.secured(BEARER)
+@blueprint.doc(security=BEARER, responses=answers(400, 401, 404, 429))
 @blueprint.response(200, QueuePlace)
 def get_status(user_id: str, event_id: str) -> Answer:
     """Get one's place; also a sign of life"""
@@ -41,7 +42,7 @@ def get_status(user_id: str, event_id: str) -> Answer:
 
 @blueprint.route("/heartbeat/<id:event_id>", methods=["POST"])
 @signed_in
-@blueprint.secured(BEARER)
+@blueprint.doc(security=BEARER, responses=answers(400, 401, 404, 429))
 @blueprint.response(200, Heartbeat)
 def heartbeat(user_id: str, event_id: str) -> Answer:
     """Send a sign of life"""
@@ -50,7 +51,7 @@ def heartbeat(user_id: str, event_id: str) -> Answer:
 
 @blueprint.route("/leave/<id:event_id>", methods=["POST"])
 @signed_in
-@blueprint.secured(BEARER)
+@blueprint.doc(security=BEARER, responses=answers(400, 401, 404, 429))
 @blueprint.response(200, QueueMessage)
 def leave(user_id: str, event_id: str) -> Answer:
     """Give up one's place, inside or in line"""
@@ -60,7 +61,7 @@ def leave(user_id: str, event_id: str) -> Answer:
 
 @blueprint.route("/admin/<id:event_id>")
 @admin_only
-@blueprint.secured(BEARER)
+@blueprint.doc(security=BEARER, responses=answers(400, 401, 403, 404, 429))
 @blueprint.response(200, QueueOverview)
 def get_overview(event_id: str) -> Answer:
     """Get the state of a waiting room (administrators)"""
@@ -69,7 +70,7 @@ def get_overview(event_id: str) -> Answer:
 
 @blueprint.route("/admin/<id:event_id>", methods=["PUT"])
 @admin_only
-@blueprint.secured(BEARER)
+@blueprint.doc(security=BEARER, responses=answers(*BODY, 401, 403, 404, 429))
 @blueprint.arguments(QueueControl())
 @blueprint.response(200, QueueOverview)
 def control(body: dict[str, Any], event_id: str) -> Answer:
@@ -83,7 +84,7 @@ def control(body: dict[str, Any], event_id: str) -> Answer:
 
 @blueprint.route("/admin/clear/<id:event_id>", methods=["POST"])
 @admin_only
-@blueprint.secured(BEARER)
+@blueprint.doc(security=BEARER, responses=answers(400, 401, 403, 404, 429))
 @blueprint.response(200, QueueMessage)
 def clear(event_id: str) -> Answer:
     """Send everyone away, from the line and from inside (administrators)"""

@@ -15,6 +15,7 @@ from ticket_service.blueprints.schemas.reservations import (
     TicketReserve,
 )
 from ticket_service.http.auth import signed_in
+from ticket_service.http.described import BODY, answers
 from ticket_service.http.limits import counts_as_hold
 from ticket_service.http.openapi import BEARER
 from ticket_service.http.parsing import Blueprint
@@ -28,7 +29,7 @@ blueprint = Blueprint(
 @blueprint.route("", methods=["POST"])
 @signed_in
 @counts_as_hold
-@blueprint.secured(BEARER)
+@blueprint.doc(security=BEARER, responses=answers(*BODY, 401, 403, 404, 409, 429))
 @blueprint.arguments(IdempotencyHeader(), location="headers")
 @blueprint.arguments(TicketReserve())
 @blueprint.response(201, TicketHoldAnswer)
@@ -43,7 +44,7 @@ def reserve_tickets(user_id: str, headers: dict[str, Any], body: dict[str, Any])
 
 @blueprint.route("/my")
 @signed_in
-@blueprint.secured(BEARER)
+@blueprint.doc(security=BEARER, responses=answers(400, 401, 429))
 @blueprint.arguments(MyReservationsQuery(), location="query")
 @blueprint.response(200, MyReservations)
 def list_my_reservations(user_id: str, query: dict[str, Any]) -> Answer:
@@ -53,7 +54,7 @@ def list_my_reservations(user_id: str, query: dict[str, Any]) -> Answer:
 
 @blueprint.route("/<id:reservation_id>")
 @signed_in
-@blueprint.secured(BEARER)
+@blueprint.doc(security=BEARER, responses=answers(400, 401, 404, 429))
 @blueprint.response(200, ReservationDetail)
 def get_reservation(user_id: str, reservation_id: str) -> Answer:
     """Get a reservation and its lines"""
@@ -62,7 +63,7 @@ def get_reservation(user_id: str, reservation_id: str) -> Answer:
 
 @blueprint.route("/<id:reservation_id>/cancel", methods=["POST"])
 @signed_in
-@blueprint.secured(BEARER)
+@blueprint.doc(security=BEARER, responses=answers(400, 401, 404, 409, 429))
 @blueprint.response(200, CancelAnswer)
 def cancel_reservation(user_id: str, reservation_id: str) -> Answer:
     """Cancel a reservation, paid or not

@@ -16,6 +16,7 @@ from ticket_service.blueprints.schemas.seats import (
 )
 from ticket_service.http.access import public_document
 from ticket_service.http.auth import signed_in
+from ticket_service.http.described import BODY, answers
 from ticket_service.http.limits import counts_as_hold
 from ticket_service.http.openapi import BEARER
 from ticket_service.http.parsing import Blueprint
@@ -25,6 +26,7 @@ blueprint = Blueprint("seats", __name__, url_prefix="/api/v1/seats", description
 
 
 @blueprint.route("/layouts")
+@blueprint.doc(responses=answers(304))
 @blueprint.response(200, LayoutList)
 @public_document
 def list_layouts() -> Read:
@@ -33,6 +35,7 @@ def list_layouts() -> Read:
 
 
 @blueprint.route("/events/<id:event_id>")
+@blueprint.doc(responses=answers(304, 400, 404))
 @blueprint.response(200, SeatMap)
 @public_document
 def get_seat_map(event_id: str) -> Read:
@@ -43,7 +46,7 @@ def get_seat_map(event_id: str) -> Read:
 @blueprint.route("/reserve", methods=["POST"])
 @signed_in
 @counts_as_hold
-@blueprint.secured(BEARER)
+@blueprint.doc(security=BEARER, responses=answers(*BODY, 401, 403, 404, 409, 429))
 @blueprint.arguments(IdempotencyHeader(), location="headers")
 @blueprint.arguments(SeatReserve())
 @blueprint.response(201, SeatHoldAnswer)
@@ -57,7 +60,7 @@ def reserve_seats(user_id: str, headers: dict[str, Any], body: dict[str, Any]) -
 
 @blueprint.route("/reservation/<id:reservation_id>")
 @signed_in
-@blueprint.secured(BEARER)
+@blueprint.doc(security=BEARER, responses=answers(400, 401, 404, 429))
 @blueprint.response(200, SeatReservationDetail)
 def get_seat_reservation(user_id: str, reservation_id: str) -> Answer:
     """Get a reservation and its seats"""

@@ -7,6 +7,7 @@ from functools import partial
 from ticket_service.blueprints import services
 from ticket_service.blueprints.schemas.events import Availability, TicketTypeList
 from ticket_service.http.access import public_document
+from ticket_service.http.described import answers
 from ticket_service.http.parsing import Blueprint
 from ticket_service.http.responses import Read
 
@@ -14,6 +15,7 @@ blueprint = Blueprint("ticket types", __name__, url_prefix="/api/v1/tickets", de
 
 
 @blueprint.route("/event/<id:event_id>")
+@blueprint.doc(responses=answers(304, 400, 404))
 @blueprint.response(200, TicketTypeList)
 @public_document
 def list_ticket_types(event_id: str) -> Read:
@@ -22,6 +24,7 @@ def list_ticket_types(event_id: str) -> Read:
 
 
 @blueprint.route("/availability/<id:ticket_type_id>")
+@blueprint.doc(responses=answers(304, 400, 404))
 @blueprint.response(200, Availability)
 @public_document
 def get_availability(ticket_type_id: str) -> Read:

@@ -13,9 +13,9 @@ from marshmallow import Schema, fields
 from swagger_ui_bundle import swagger_ui_path
 
 from ticket_service.config import Settings
+from ticket_service.http.described import describe_errors
 from ticket_service.http.fields import ID_DESCRIPTION
-from ticket_service.http.parsing import RATE_LIMITED, IdConverter
-from ticket_service.messages import sentence
+from ticket_service.http.parsing import IdConverter
 
 DESCRIPTION = """
 Events, ticket types, seats, reservations, and the waiting room in front of them. To buy, one must
@@ -25,8 +25,10 @@ otherwise the answer is 403 `QUEUE_REQUIRED`. Changes are announced over Socket.
 
 Every error has the shape of the schema `Error`: `code` is for programs, `error` is a sentence for
 people, in Korean or, where `Accept-Language` prefers it, in English. 400 invalid input, 401 log in,
-403 not allowed, 404 unknown, 409 conflict, 413 body too large, 415 not JSON, 429 too often and 503
-not now: try again after `Retry-After` seconds.
+403 not allowed, 404 unknown, 408 too slow, 409 conflict, 413 body too large, 415 not JSON or
+compressed, 429 too often, 503 not now; 429 and 503: try again after `Retry-After` seconds. Each
+call lists all its answers. Beside these there are errors of HTTP: 404 for another address, 405 for
+another method, and 400, 408, 414 or 431 for a request that cannot be read.
 
 Ids may have upper-case letters. A whole number is written in digits alone: `1`, neither `1.0` nor
 `"1"`. Leading and trailing spaces of a text are removed before it is checked. An unknown field in a
@@ -56,6 +58,7 @@ class TicketApi(Api):
     """flask-smorest's API with our own error handling (http/errors.py)."""
 
     ERROR_SCHEMA = Error
+    DEFAULT_ERROR_RESPONSE_NAME = None  # each answer is described
 
     def _register_error_handlers(self) -> None:
         pass
@@ -101,36 +104,11 @@ def init_openapi(app: Flask, settings: Settings) -> Api:
             "components": {"securitySchemes": {"bearer": bearer, "service": service}},
         },
     )
-    api.spec.components.response(RATE_LIMITED, _rate_limited())
+    describe_errors(api.spec, Error)
     api.register_converter(IdConverter, _describe_id)
     api.ma_plugin.converter.add_attribute_function(_limits_of(settings))
     app.add_url_rule("/api/v1/docs/<path:name>", "docs_asset", _docs_asset)
     return api
-
-
-def _rate_limited() -> dict[str, Any]:
-    """Describe the 429 of a person who does something too often."""
-    seconds = 12
-    text = sentence("RATE_LIMITED", "en", seconds=seconds)
-    example = {
-        "success": False,
-        "error": text,
-        "message": text,
-        "code": "RATE_LIMITED",
-        "requestId": "7e69b96637da1260525cce119fa0c287",
-        "details": {"retryAfter": seconds},
-    }
-    return {
-        "description": "A person or an address does this, or sends bad tokens, too often",
-        "headers": {
-            "Retry-After": {
-                "description": "Seconds until it is allowed again.",
-                "required": True,
-                "schema": {"type": "integer", "minimum": 1},
-            }
-        },
-        "content": {"application/json": {"schema": Error, "example": example}},
-    }
 
 
 def _describe_id(converter: IdConverter) -> dict[str, Any]:

@@ -20,14 +20,12 @@ from werkzeug.exceptions import (
 from werkzeug.routing import BaseConverter
 
 from ticket_service.errors import InvalidInput
+from ticket_service.http.described import headers_of
 from ticket_service.http.fields import UUID_PATTERN
 from ticket_service.http.responses import ROUTE, current_environ
 from ticket_service.stores import deadline
 
 View = TypeVar("View", bound=Callable[..., Any])
-
-RATE_LIMITED = "RateLimited"
-"""The name of the 429 in the OpenAPI description (http/openapi.py)."""
 
 MAX_BODY_BYTES = 64 * 1024
 """The largest sensible request, a hundred ticket lines, has a tenth of it."""
@@ -36,11 +34,12 @@ MAX_BODY_BYTES = 64 * 1024
 def _body(schema: Schema) -> Any:
     """Return the JSON body of the request.
 
-    Raises UnsupportedMediaType if its content type is not JSON, RequestEntityTooLarge,
-    RequestTimeout, or InvalidInput if it is not valid JSON.
+    Raises UnsupportedMediaType if its content type is not JSON or it is compressed,
+    RequestEntityTooLarge, RequestTimeout, or InvalidInput if it is not valid JSON.
     """
     received = Request(current_environ.get())
-    if not received.is_json:
+    encoding = received.environ.get("HTTP_CONTENT_ENCODING", "identity")
+    if not received.is_json or encoding != "identity":
         raise UnsupportedMediaType
     try:
         body = received.get_data()
@@ -117,27 +116,19 @@ class Blueprint(SmorestBlueprint):
 
         return decorator
 
-    def secured(self, security: list[dict[str, list[str]]]) -> Callable[[View], View]:
-        """Describe the token that a view needs, and that too many bad ones are refused."""
-
-        return lambda view: self.rate_limited(self.doc(security=security)(view))
-
-    def rate_limited(self, view: View) -> View:
-        """Describe that the answer may be 429."""
-        return self.alt_response(429, response=RATE_LIMITED)(view)
-
     def response(
         self, status_code: int, schema: type[Schema] | None = None, **description: Any
     ) -> Callable[[View], View]:
         """Describe the answer of a view. Nothing is done to it: views build their answers."""
-        return self.alt_response(status_code, schema=schema, success=True, **description)
+        alt_response = super().alt_response
 
-    def alt_response(
-        self, status_code: int, response: str | None = None, **description: Any
-    ) -> Callable[[View], View]:
-        """Describe an answer of a view. `response`: the name of one that is described elsewhere."""
-        describe = super().alt_response(status_code, response, **description)
-        return lambda view: _noted(view, describe)
+        def describe(view: View) -> View:
+            description.setdefault("headers", headers_of(view))
+            return _noted(
+                view, alt_response(status_code, schema=schema, success=True, **description)
+            )
+
+        return describe
 
     def doc(self, **description: Any) -> Callable[[View], View]:
         """Describe a view further, in the terms of OpenAPI."""

@@ -173,6 +173,7 @@ SMOREST = Library(
             "flask_smorest:Api._register_error_handlers", "self", "empty: http/errors.py has them"
         ),
         Part("flask_smorest:Api.ERROR_SCHEMA", None, "the shape of our errors"),
+        Part("flask_smorest:Api.DEFAULT_ERROR_RESPONSE_NAME", None, "each answer is described"),
         Part(
             "flask_smorest:Blueprint.arguments",
             "self schema location content_type required description example examples kwargs",

@@ -128,7 +128,8 @@ class WebSocket:
         """Yield the client's frames until the connection ends. Raises OSError and BudgetSpent.
 
         Other greenlets run before each frame. Each read is counted, and each further frame in it.
-        Of the pings in one read only the last is answered (RFC 6455, section 5.5.3).
+        Of pings that follow each other in one read only the last is answered (RFC 6455, section
+        5.5.3), before the next piece of a message is handled.
         """
         while received := self._socket.recv(READ_SIZE):
             self._budget.spend()
@@ -138,7 +139,11 @@ class WebSocket:
                 if number:
                     self._budget.spend()
                 self._budget.wait_turn()
-                ping = event if isinstance(event, Ping) else ping
+                if isinstance(event, Ping):
+                    ping = event
+                elif ping is not None and isinstance(event, Message):
+                    self.push(self._connection.send(ping.response()))
+                    ping = None
                 yield event
             if ping is not None:
                 self.push(self._connection.send(ping.response()))

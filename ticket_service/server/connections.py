@@ -271,5 +271,9 @@ class Parser(RequestParser):
     def finish_body(  # type: ignore[override] # the stubs say None
         self, deadline: float | None = None, max_bytes: int | None = None
     ) -> bool:
-        """Discard the rest of an unread body. Return False if that is too much or too slow."""
-        return bool(super().finish_body(deadline, max_bytes or MAX_DISCARDED))
+        """Discard the rest of an unread body. Return False if that is too much, too slow or broken:
+        its request was answered, so there must not be another answer."""
+        try:
+            return bool(super().finish_body(deadline, max_bytes or MAX_DISCARDED))
+        except ParseException:
+            return False
