@@ -68,11 +68,11 @@ class Instance:
         self.service.kill()
         self._running.close()
 
-    def replace(self) -> None:
+    def replace(self, **env: str) -> None:
         """As a deploy does: start a new one, wait until it is ready, and end the old one."""
         old, running = self.service, self._running
         self._running = ExitStack()
-        self.start()
+        self.start(**env)
         wait_for(lambda: self._balancer.is_ready(self.service.port))
         old.stop()
         self._balancer.remove(old.port)
@@ -97,6 +97,11 @@ class Scene:
             stack.callback(instance.kill)
             self.instances.append(instance)
         self.target, self.canary = self._make_events()
+
+    def cut_redis(self) -> None:
+        """Break all connections of the instances to Redis."""
+        for way in self.redis_ways:
+            way.cut()
 
     def restore_ways(self) -> None:
         """Make the network of all instances good again."""

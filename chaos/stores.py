@@ -27,31 +27,32 @@ class Store:
         self._running = ExitStack()
         self._stack = ExitStack()
         self._ways: list[Proxy] = []
-        self._server_url = ""
+        self.server_url = ""
+        """Where it listens now."""
         self.start()
         self._own_way = self.way()
-        self.url = through(self._own_way, self._server_url)
+        self.url = through(self._own_way, self.server_url)
         """Of the server itself. It stays valid when the server restarts."""
 
     def way(self) -> Proxy:
         """A new way to the server, which can be disturbed."""
-        way = self._stack.enter_context(proxy(address(self._server_url)))
+        way = self._stack.enter_context(proxy(address(self.server_url)))
         self._ways.append(way)
         return way
 
     def url_by(self, way: Proxy) -> str:
         """The server's URL by this way."""
-        return through(way, self._server_url)
+        return through(way, self.server_url)
 
     def start(self, **settings: str) -> None:
         """Start the server on the data that it has."""
-        self._server_url = self._running.enter_context(self._run(**settings))
-        self.lead_to(self._server_url)
+        self.server_url = self._running.enter_context(self._run(**settings))
+        self.lead_to(self.server_url)
 
     def lead_to(self, url: str | None = None) -> None:
         """Lead new connections of all ways to this server, by default our own."""
         for way in self._ways:
-            way.upstream = address(url or self._server_url)
+            way.upstream = address(url or self.server_url)
 
     def send_signal(self, number: signal.Signals) -> None:
         """Send it to the server."""
@@ -105,7 +106,7 @@ class Valkey(Store):
     def stop_with_data(self) -> None:
         """Write everything down and stop."""
         with self.client() as client:
-            client.save()
+            client.shutdown(save=True)
         self.stop()
 
     def forget(self) -> None:
