@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
 from contextlib import closing
+from itertools import cycle
 from typing import Any
 from uuid import uuid4
 
 import socketio
 import urllib3
 
+from chaos.scene import Scene
 from tests.support.buyers import token_for
-from tests.support.factories import Event
 
 TIMEOUT = 11.0
 """Seconds. An answer comes within 10 s (docs/contract.md, "Time")."""
@@ -29,19 +29,22 @@ class Sick(Exception):
 class Canary:
     """A person who tries everything at one instance, or at the load balancer."""
 
-    def __init__(self, url: str, event: Event, internal_token: str) -> None:
+    def __init__(self, scene: Scene, url: str, seat_ids: list[str]) -> None:
+        """`seat_ids`: seats of the canaries' event that no other canary wants."""
         self._url = url
-        self._event = event
-        self._internal = {"X-Internal-Token": internal_token}
+        self._event = scene.canary
+        self._internal = {"X-Internal-Token": scene.internal_token}
         self._token = token_for(iat=int(time.time()) - TOKEN_AGE)
-        self._seats = self._all_seats()
+        # One after the other: a seat may be held for a while when an answer was lost.
+        self._seats = cycle(seat_ids)
 
     def try_all(self) -> None:
         """Try everything once. Raises Sick."""
         with closing(_Caller(self._url, self._token)) as caller:
             ready = caller.ask("GET", "/health/ready")
             if ready["status"] != "ok":
-                raise Sick(f"ready: {ready}")
+                late = [loop["name"] for loop in ready["loops"] if loop["late"]]
+                raise Sick(f"ready: redis {ready['redis']}, late loops: {late}")
             event_id = self._event.id
             caller.ask("GET", f"/api/v1/events/{event_id}")
             caller.ask("GET", f"/api/v1/seats/events/{event_id}")
@@ -58,11 +61,6 @@ class Canary:
             caller.ask("GET", f"/api/v1/reservations/{held}")
             caller.ask("POST", f"/api/v1/reservations/{held}/cancel")
         self._try_socket()
-
-    def _all_seats(self) -> Iterator[str]:
-        """One after the other: a seat may be held for a while when an answer was lost."""
-        while True:
-            yield from self._event.seat_ids
 
     def _try_socket(self) -> None:
         client = socketio.SimpleClient(

@@ -31,6 +31,9 @@ from chaos.target import Target
 ANSWER_TIMEOUT = 12.0
 """Seconds that a person waits for an answer; the service promises one within ten."""
 
+TOKEN_AGE = 300
+"""Seconds since a token was made: an instance whose clock is behind refuses newer ones."""
+
 TOKEN_SECONDS = 24 * 3600
 
 TRIES = 30
@@ -64,7 +67,7 @@ class Person:
         self.crowd = crowd
         self.id = crowd.new_id()
         self.chance = random.Random(crowd.chance.random())
-        now = int(time.time())
+        now = int(time.time()) - TOKEN_AGE
         claims = {
             "userId": self.id,
             "email": "chaos@example.com",
@@ -108,16 +111,20 @@ class Person:
             headers["Idempotency-Key"] = key
         asked_at = time.time()
         status, answer, retry_after = self._exchange(call, headers, body, hang_up)
+        ended_at = time.time()
+        extra: dict[str, Any] = {"retry_after": retry_after} if retry_after else {}
+        if status is None:
+            extra = {"hung_up": hang_up, "lost_at": ended_at}
         record = Record(
             person=self.id,
             role=self.crowd.role,
             action=action,
             ask=ask,
             asked_at=asked_at,
-            answered_at=None if status is None else time.time(),
+            answered_at=None if status is None else ended_at,
             status=status,
             answer=answer,
-            extra={"retry_after": retry_after} if retry_after else {},
+            extra=extra,
         )
         self.crowd.writer.write(record)
         return record

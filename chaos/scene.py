@@ -8,6 +8,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import psycopg2
 
@@ -82,8 +83,11 @@ class Instance:
 class Scene:
     """Everything that the weather can disturb."""
 
-    def __init__(self, stack: ExitStack, folder: Path, instances: int) -> None:
+    def __init__(
+        self, stack: ExitStack, folder: Path, instances: int, options: dict[str, str]
+    ) -> None:
         self.folder = folder
+        self._options = options
         self.postgres = stack.enter_context(closing(Postgres(_made(folder / "postgresql"))))
         self.redis = stack.enter_context(closing(Valkey(_made(folder / "valkey"))))
         schema.migrate(self.postgres.url, "public")
@@ -108,6 +112,13 @@ class Scene:
         for way in self.database_ways + self.redis_ways:
             way.restore()
 
+    def audit(self) -> list[dict[str, Any]]:
+        """The faults that the service finds in its books."""
+        headers = {"X-Internal-Token": self.internal_token}
+        answer = self.instances[0].service.get("/internal/audit", headers=headers)
+        faults: list[dict[str, Any]] = answer.json()["faults"]
+        return faults
+
     def _start(self) -> Instance:
         self.database_ways.append(self.postgres.way())
         self.redis_ways.append(self.redis.way())
@@ -117,6 +128,7 @@ class Scene:
             "INTERNAL_API_TOKEN": self.internal_token,
             "DATABASE_URL": self.postgres.url_by(self.database_ways[-1]),
             "REDIS_URL": self.redis.url_by(self.redis_ways[-1]),
+            **self._options,
         }
         return Instance(self.folder, self.balancer, env)
 
@@ -148,10 +160,13 @@ class Scene:
 
 
 @contextmanager
-def scene(folder: Path, instances: int = INSTANCES) -> Iterator[Scene]:
-    """Run a scene until the block ends. Its logs and data are in the folder."""
+def scene(folder: Path, instances: int = INSTANCES, **options: str) -> Iterator[Scene]:
+    """Run a scene until the block ends. Its logs and data are in the folder.
+
+    `options`: of `run_service`, for each instance: its `app`, and more of its environment.
+    """
     with ExitStack() as stack:
-        made = Scene(stack, folder, instances)
+        made = Scene(stack, folder, instances, options)
         wait_for(lambda: all(made.balancer.is_ready(one.service.port) for one in made.instances))
         yield made
 
