@@ -35,10 +35,11 @@ def check(run: Run) -> Iterator[Violation]:
     lost = _lost(run)
     for wanted, made in _untold(run).items():
         what = f"{len(made)} times {wanted[1:]}, and was not told of it"
+        early = [at for at in made if run.settled(at, UNDER_WAY) < min(lost[wanted], default=inf)]
         if len(made) > len(lost[wanted]):
             lost_keys = f"only {len(lost[wanted])} keys had lost answers"
             yield Violation(RULE, f"{wanted[0]} has {what}: {lost_keys}")
-        elif any(run.settled(at, UNDER_WAY) < min(lost[wanted]) for at in made):
+        elif len(early) > lost[wanted].count(inf):
             yield Violation(RULE, f"{wanted[0]} has {what}: they were refused at last")
 
 
