@@ -34,10 +34,10 @@ def check(run: Run) -> Iterator[Violation]:
 
 
 def _overlaps(seat: str, spans: list[tuple[Span, str]]) -> Iterator[Violation]:
-    """Spans of different reservations that overlap. They are sorted by their beginning."""
+    """Spans that overlap, sorted by their beginning. Those of one reservation are disjoint."""
     last, holder = Span(0, 0), ""
     for span, id_ in spans:
-        if span.begin < last.end and id_ != holder:
+        if span.begin < last.end:
             both = f"{holder} until {last.end:.3f} and {id_} from {span.begin:.3f}"
             yield Violation(RULE, f"seat {seat} was told as theirs to the owners of {both}")
         if span.end > last.end:

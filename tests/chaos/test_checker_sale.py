@@ -52,7 +52,7 @@ def test_a_cancellation_that_was_refused_frees_nothing(story):
 
 def test_a_cancellation_sent_before_the_answer_may_have_come_first(story):
     held = story.hold("a", 0, "A1", took=2)
-    story.cancel("a", 1, held, status=None)
+    story.cancel("a", 1, held)
     story.hold("b", 3, "A1")
     assert story.found("seats") == []
 
@@ -183,6 +183,13 @@ def test_being_told_that_it_is_over_while_it_is_theirs_is_found(story, action):
     assert len(story.found("kept")) == 1
 
 
+def test_a_second_payment_must_be_refunded(story):
+    held = story.hold("a", 0, "A1")
+    story.pay(1, held)
+    story.pay(2, held, status=409, answer={"code": "RESERVATION_EXPIRED"})
+    assert story.found("kept") == []
+
+
 def test_being_told_that_it_is_over_at_its_end_is_fine(story):
     held = story.hold("a", 0, "A1")
     story.cancel("a", 4.95, held, status=409, answer={"code": "RESERVATION_EXPIRED"})
@@ -221,6 +228,19 @@ def test_a_lost_answer_that_nobody_asked_for_again_may_have_a_reservation(story)
 def test_two_reservations_for_one_lost_answer_are_found(story):
     story.hold("a", 0, "A1", key="one", status=None)
     story.write("other", "a", 0, ("A1",))
+    assert len(story.found("repeats")) == 1
+
+
+def test_a_lost_answer_that_was_lost_again_may_have_a_reservation(story):
+    story.hold("a", 0, "A1", key="one", status=None)
+    story.hold("a", 20, "A1", key="one", status=503)
+    assert story.found("repeats") == []
+
+
+def test_two_reservations_for_one_key_that_was_refused_are_found(story):
+    story.hold("a", 0, "A1", key="one", status=None)
+    story.write("other", "a", 0, ("A1",))
+    story.hold("a", 2, "A1", key="one", status=409)
     assert len(story.found("repeats")) == 1
 
 
