@@ -124,10 +124,11 @@ class SeatFeed:
             self._read(event_id)
             return
         if claimed:
+            since = time.monotonic()
             changes = self._coalescer.run(("all", event_id), lambda: self._find_changes(event_id))
             for status in set(changes.values()):
                 changed = [seat_id for seat_id, now in changes.items() if now == status]
-                self._announcer.seats_changed(event_id, changed, status)
+                self._announcer.seats_changed(event_id, changed, status, since=since)
             version = self._state(event_id).read_version
             self._bus.publish("version", eventId=event_id, version=version)
 
@@ -135,7 +136,8 @@ class SeatFeed:
         """Handle a message `seats` of the bus: emit what it changes.
 
         Messages of two instances may arrive out of order. So if another one about the same seat
-        arrived within REORDER_SECONDS, the seat is read from the database instead.
+        arrived within REORDER_SECONDS, or this one was late to be sent, as by an instance that was
+        suspended, the seat is read from the database instead.
         """
         event_id, received = message["eventId"], message["seats"]
         state = self._states.get(event_id)
@@ -145,7 +147,7 @@ class SeatFeed:
         certain = {
             seat_id: status
             for seat_id, status in received.items()
-            if now - state.received_at.get(seat_id, 0.0) > REORDER_SECONDS
+            if message["age"] < REORDER_SECONDS < now - state.received_at.get(seat_id, 0.0)
         }
         state.received_at.update(dict.fromkeys(received, now))
         self._apply(event_id, certain)
