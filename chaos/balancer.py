@@ -16,7 +16,10 @@ from tests.support.proxy import Address, Proxy
 PROBE_SECONDS = 0.2
 """Between two probes of an instance."""
 
-PROBE_TIMEOUT = 1.0
+PROBE_TIMEOUT = 2.0
+
+PROBES = 2
+"""So many without an answer, one after the other, mean that an instance is gone."""
 
 _NAME = re.compile(rb"(?i)\r\nX-Client: *(\S+)")
 
@@ -25,7 +28,8 @@ class Balancer(Proxy):
     """Keeps a client at its instance while that is ready, and else leads it to another.
 
     As usual, a draining instance keeps its connections, and those of one that does not answer are
-    broken. If no instance is ready, all that answer get requests, and people see what these say.
+    broken. If no instance is ready, those that answer get requests, so that people see what they
+    say; if none does, all.
     """
 
     def __init__(self) -> None:
@@ -55,10 +59,11 @@ class Balancer(Proxy):
         return self._states.get(port) == 200
 
     def route(self, client: socket.socket) -> Address:
-        """The instance of this connection. Raises ConnectionRefusedError if none answers."""
+        """The instance of this connection. Raises ConnectionRefusedError if there is none."""
         states = self._states.copy()
         ready = sorted(port for port, status in states.items() if status == 200)
         ready = ready or sorted(port for port, status in states.items() if status is not None)
+        ready = ready or sorted(states)
         if not ready:
             raise ConnectionRefusedError
         name = _NAME.search(client.recv(16_384, socket.MSG_PEEK))
@@ -80,12 +85,13 @@ class Balancer(Proxy):
         super().close()
 
     def _probe(self, port: int) -> None:
+        failed = 0
         while port in self._states:
             status = _ready(port)
-            if status is None and self._states.get(port) is not None:
-                self._states[port] = None
+            failed = 0 if status else failed + 1
+            if failed == PROBES:
                 self._break(port)
-            elif port in self._states:
+            if port in self._states and (status or failed >= PROBES):
                 self._states[port] = status
             time.sleep(PROBE_SECONDS)
 

@@ -200,6 +200,14 @@ class Run:
                 due = max(due, over + seconds)
         return due
 
+    def disturbed(self, record: Record, seconds: float) -> bool:
+        """Whether there was a fault while this was answered, or so many seconds before."""
+        begin, end = record.asked_at - seconds, record.answered_at or inf
+        return any(
+            Window(fault.began_at, fault.ended_at).meets(begin, end)
+            for fault in self.history.faults
+        )
+
     def redis_lost(self, begin: float, end: float) -> bool:
         """Whether Redis can have lost its memory between these moments."""
         return any(

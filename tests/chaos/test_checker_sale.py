@@ -293,6 +293,15 @@ def test_a_hold_and_its_payment_count_once(story):
     assert story.found("stock") == []
 
 
+def test_an_answer_may_be_old_for_a_second_during_a_fault(story):
+    story.fault(0.5, 1.5)
+    story.hold("a", 0, tickets=6)
+    story.stock(0.8, 10)
+    assert story.found("stock") == []
+    story.stock(1.2, 10)
+    assert len(story.found("stock")) == 1
+
+
 def test_an_answer_that_does_not_count_a_hold_is_found(story):
     story.hold("a", 0, tickets=6)
     story.stock(1, 5)
