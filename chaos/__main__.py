@@ -46,6 +46,9 @@ def main() -> None:
     names = arguments.weather.split(",") if arguments.weather else list(WEATHER)
     if unknown := set(names) - set(WEATHER):
         sys.exit(f"no such weather: {', '.join(sorted(unknown))}; there is {', '.join(WEATHER)}")
+    for name in [name for name in names if not WEATHER[name].possible()]:
+        print(f"{name}: not possible on this machine")
+        names.remove(name)
     for number in STOP_SIGNALS:
         signal.signal(number, _stop)
     seed = secrets.randbelow(10_000) if arguments.seed is None else arguments.seed

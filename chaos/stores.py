@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
-from contextlib import ExitStack, closing
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +21,10 @@ from tests.support.proxy import Proxy, proxy
 
 POSTGRES = {"max_connections": "100", "max_wal_size": "96MB", "min_wal_size": "32MB"}
 """`max_connections`: three instances have 22 each at most, so that not much is left to fill."""
+
+
+DISK = "300m"
+"""The size of PostgreSQL's disk, of which it needs a third."""
 
 
 class Store:
@@ -74,7 +82,27 @@ class Store:
 
 
 class Postgres(Store):
-    """PostgreSQL with a cluster of its own."""
+    """PostgreSQL with a cluster of its own, on a small disk of its own if we may mount one."""
+
+    def __init__(self, folder: Path) -> None:
+        self._disk = ExitStack()
+        if may_mount():
+            self._disk.enter_context(_small_disk(folder))
+        super().__init__(folder)
+
+    def close(self) -> None:
+        """End everything."""
+        super().close()
+        self._disk.close()
+
+    @property
+    def runs(self) -> bool:
+        """Whether it answers."""
+        try:
+            self.run("SELECT 1")
+        except psycopg2.Error:
+            return False
+        return True
 
     def run(self, statement: str, **values: Any) -> list[tuple[Any, ...]]:
         """Run one statement as an administrator; the rows, if it has some. Raises psycopg2.Error"""
@@ -127,3 +155,25 @@ class Valkey(Store):
 
     def _run(self, **settings: str) -> Any:
         return valkey(self.folder, **settings)
+
+
+@cache
+def may_mount() -> bool:
+    """Whether we may mount file systems: as root, but not in most containers."""
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            with _small_disk(Path(folder)):
+                return True
+        except (OSError, subprocess.CalledProcessError):
+            return False
+
+
+@contextmanager
+def _small_disk(folder: Path) -> Iterator[None]:
+    """Have a file system of DISK in this folder until the block ends."""
+    options = ["-t", "tmpfs", "-o", f"size={DISK}", "ticket-chaos"]
+    subprocess.run(["mount", *options, folder], check=True, capture_output=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", folder], check=True, capture_output=True)

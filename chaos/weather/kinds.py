@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from random import Random
 
 from chaos.scene import Scene
+from chaos.stores import may_mount
 from chaos.weather import instances, network, postgres, redis
 
 Act = Callable[[Scene, Random], None]
@@ -14,10 +15,11 @@ Act = Callable[[Scene, Random], None]
 
 @dataclass(frozen=True)
 class Weather:
-    """A fault. `loses`: as in `history.Fault`."""
+    """A fault. `loses`: as in `history.Fault`. `possible`: whether this machine lets us make it."""
 
     act: Act
     loses: str = ""
+    possible: Callable[[], bool] = lambda: True
 
 
 WEATHER = {
@@ -32,6 +34,7 @@ WEATHER = {
     "postgres-answers-lost": Weather(postgres.answers_lost),
     "postgres-read-only": Weather(postgres.read_only),
     "postgres-full": Weather(postgres.full),
+    "postgres-disk-full": Weather(postgres.disk_full, possible=may_mount),
     "redis-restarted-empty": Weather(redis.restarted_empty, loses="redis"),
     "redis-restarted-with-data": Weather(redis.restarted_with_data),
     "redis-flushed": Weather(redis.flushed, loses="redis"),

@@ -77,6 +77,19 @@ def full(scene: Scene, dice: Random) -> None:
             connection.close()
 
 
+def disk_full(scene: Scene, dice: Random) -> None:
+    """Something else fills its disk. If that ends the server, it is started when there is room."""
+    ballast = scene.postgres.folder / "ballast"
+    with ballast.open("wb", buffering=0) as file, suppress(OSError):
+        while True:
+            file.write(bytes(64 * 1024))
+    time.sleep(dice.uniform(5, 8))
+    ballast.unlink()
+    if not scene.postgres.runs:
+        scene.postgres.stop()
+        scene.postgres.start()
+
+
 def _end_one_by(connection: Connection, dice: Random) -> None:
     """End one connection of the service by this connection."""
     with closing(connection.cursor()) as cursor:
