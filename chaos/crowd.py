@@ -44,11 +44,11 @@ class People:
 
 
 @contextmanager
-def people(folder: Path, seed: int) -> Iterator[People]:
-    """Run people of all roles until the block ends; each role writes `<role>.jsonl`."""
+def people(folder: Path, seed: int, roles: Sequence[str] = ROLES) -> Iterator[People]:
+    """Run people of these roles until the block ends; each role writes `<role>.jsonl`."""
     with ExitStack() as stack:
         processes = {}
-        for number, role in enumerate(ROLES):
+        for number, role in enumerate(roles):
             out = folder / f"{role}.jsonl"
             command: list[str | Path] = [
                 sys.executable,

@@ -10,14 +10,17 @@ from typing import Any
 from chaos.people_calls import Crowd, Person
 from chaos.target import Stage
 
-HOT_SEATS = 24
+HOT_SEATS = 12
 """Most people want one of so many seats, so that they collide."""
 
 HOT = 0.7
 """How many of the wishes are for those."""
 
-HANG_UP = 0.08
+HANG_UP = 0.12
 """How many requests lose their answers because the person hangs up."""
+
+MOST_TICKETS = 6
+"""Of a type at once, so that they are soon sold out."""
 
 HOLDS_OF_A_PERSON = 6
 """After so many holds a person leaves and a new one comes."""
@@ -111,7 +114,7 @@ class Buyer(Person):
         types = self.stage.ticket_type_ids
         count = self.chance.randint(1, min(2, len(types)))
         items = [
-            {"ticketTypeId": type_id, "quantity": self.chance.randint(1, 2)}
+            {"ticketTypeId": type_id, "quantity": self.chance.randint(1, MOST_TICKETS)}
             for type_id in self.chance.sample(types, count)
         ]
         return (

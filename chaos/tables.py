@@ -38,6 +38,28 @@ _QUERIES = {
 }
 
 
+_LAST_CHANGE = """
+    SELECT (SELECT count(*) FROM reservations WHERE status = 'pending'),
+           (SELECT extract(epoch FROM clock_timestamp() AT TIME ZONE 'UTC' - max(updated_at))::float
+            FROM seats)
+"""
+
+
+def wait_until_quiet(target: Target, seconds: float, patience: float) -> None:
+    """Wait until all holds have ended and no seat has changed for so many seconds, `patience` at
+    most: then the checker finds what is left."""
+    gives_up_at = time.monotonic() + patience
+    with closing(psycopg2.connect(target.database_url)) as connection:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            while time.monotonic() < gives_up_at:
+                cursor.execute(_LAST_CHANGE)
+                [(pending, since)] = cursor.fetchall()
+                if pending == 0 and since > seconds:
+                    break
+                time.sleep(0.1)
+
+
 def dump(target: Target, folder: Path) -> None:
     """Write `tables.json`: the tables and the faults of the books, in one snapshot."""
     with closing(psycopg2.connect(target.database_url)) as connection:

@@ -27,7 +27,7 @@ from ticket_service.stores.waiting_lines import WaitingLines
 PART = 0.2
 """How often something goes wrong that does not always."""
 
-SLOW = 0.15
+SLOW = 0.3
 """Seconds between a look and a write, so that two people meet in between."""
 
 CLOCK = "WITH clock AS (SELECT clock_timestamp() AT TIME ZONE 'UTC' AS now"

@@ -19,8 +19,9 @@ def folder():
 
 @pytest.mark.parametrize("variant", RED)
 def test_a_broken_service_is_found(variant, folder):
-    assert RED[variant] in {violation.rule for violation in run(folder, variant, seed=1)}
+    rule, roles = RED[variant]
+    assert rule in {violation.rule for violation in run(folder, 1, variant, roles)}
 
 
 def test_the_service_itself_is_not(folder):
-    assert run(folder, None, seed=1) == []
+    assert run(folder, 1) == []
