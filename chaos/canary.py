@@ -67,7 +67,12 @@ class Canary:
             reconnection=False, websocket_extra_options={"suppress_origin": True}
         )
         try:
-            client.connect(self._url, auth={"token": self._token}, transports=["websocket"])
+            client.connect(
+                self._url,
+                auth={"token": self._token},
+                transports=["websocket"],
+                wait_timeout=int(TIMEOUT),
+            )
             answer = client.call("join-seat-selection", self._event.id, timeout=TIMEOUT)
         except (socketio.exceptions.SocketIOError, OSError) as error:
             raise Sick(f"socket: {error!r}") from error

@@ -56,7 +56,7 @@ class Visitor(Buyer):
         for _ in range(PATIENCE):
             if status == "active" or self.crowd.stopping.is_set():
                 return status == "active"
-            self.crowd.wait(self.chance.uniform(0.2, 0.8))
+            self.crowd.wait(self.chance.uniform(0.4, 1.6))
             if self.chance.random() < 0.01:
                 self.go()
                 if self.chance.random() < 0.5:
