@@ -30,11 +30,12 @@ test: $(INSTALLED) $(JS_INSTALLED) ## Run the tests against real servers
 unit: $(INSTALLED) ## Run the tests that need no servers: a few seconds
 	@$(PY) -m pytest -n 0 tests/unit
 
-check: $(INSTALLED) $(JS_INSTALLED) ## Everything that must pass: format, lint, types, tests
+check: $(INSTALLED) $(JS_INSTALLED) ## Everything that must pass: format, lint, types, tests, some chaos
 	@$(PY) -m ruff format --check .
 	@$(PY) -m ruff check .
 	@$(PY) -m mypy
 	@$(PY) -m pytest
+	@$(PY) -m chaos --seconds 30 --seed 3 --weather $(SHORT_WEATHER)
 
 format: $(INSTALLED) ## Format the code and mend what the linter can
 	@$(PY) -m ruff check --fix --quiet .
@@ -45,6 +46,9 @@ token: $(INSTALLED) ## Print a development token (ROLE=admin, USER_ID=<uuid>)
 
 bench: $(INSTALLED) ## Measure what one request costs
 	@$(PY) -m bench
+
+# Under 90 s in all.
+SHORT_WEATHER := instance-killed,postgres-stopped,postgres-answers-lost,redis-flushed,split-from-redis,connections-cut,worker-killed
 
 chaos: $(INSTALLED) ## Break things while people buy, and check what they were told (SECONDS=600, SEED=, WEATHER=)
 	@$(PY) -m chaos $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED)) $(if $(WEATHER),--weather $(WEATHER))
