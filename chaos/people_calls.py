@@ -112,20 +112,12 @@ class Person:
         asked_at = time.time()
         status, answer, retry_after = self._exchange(call, headers, body, hang_up)
         ended_at = time.time()
+        told = None if status is None else ended_at
         extra: dict[str, Any] = {"retry_after": retry_after} if retry_after else {}
         if status is None:
             extra = {"hung_up": hang_up, "lost_at": ended_at}
-        record = Record(
-            person=self.id,
-            role=self.crowd.role,
-            action=action,
-            ask=ask,
-            asked_at=asked_at,
-            answered_at=None if status is None else ended_at,
-            status=status,
-            answer=answer,
-            extra=extra,
-        )
+        role = self.crowd.role
+        record = Record(self.id, role, action, ask, asked_at, told, status, answer, extra)
         self.crowd.writer.write(record)
         return record
 

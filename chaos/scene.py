@@ -10,6 +10,7 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
 import psycopg2
 
 from chaos.balancer import Balancer
@@ -101,6 +102,14 @@ class Scene:
             stack.callback(instance.kill)
             self.instances.append(instance)
         self.target, self.canary = self._make_events()
+
+    def pids(self) -> list[int]:
+        """The processes whose speed matters: the instances, and our own, which has the proxies."""
+        found = [os.getpid()]
+        for instance in self.instances:
+            with suppress(psutil.NoSuchProcess):
+                found += [child.pid for child in instance.service.process.children()]
+        return found
 
     def cut_redis(self) -> None:
         """Break all connections of the instances to Redis."""
