@@ -12,6 +12,7 @@ from typing import Any
 
 from ticket_service.app import create_app
 from ticket_service.config import Settings
+from ticket_service.errors import SaleNotOpen
 from ticket_service.realtime.announcer import Announcer
 from ticket_service.realtime.events import RoomEvent
 from ticket_service.services import payments, seat_holds, ticket_holds
@@ -79,7 +80,14 @@ def drop_some(announcer: Announcer, event: RoomEvent, **more: Any) -> None:
         emit(announcer, event, **more)
 
 
+def refuse(*request: Any) -> HoldRequest:
+    """Sell nothing."""
+    raise SaleNotOpen
+
+
 match os.environ["VARIANT"]:
+    case "nothing is sold":
+        HoldRequest.new = refuse  # type: ignore[method-assign, assignment]
     case "seats are not locked":
         seat_holds.HOLD_SEATS = without_lock("hold_seats", "lock_seats")
         pass_gate = WaitingLines.pass_gate

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from chaos.checks import kept, pictures, repeats, rooms, seats, stock
+from chaos.checks import evidence, kept, pictures, repeats, rooms, seats, stock
 from chaos.checks.run import Run, Violation
 
 RULES: dict[str, Callable[[Run], Iterator[Violation]]] = {
+    evidence.RULE: evidence.check,
     seats.RULE: seats.check,
     kept.RULE: kept.check,
     repeats.RULE: repeats.check,

@@ -29,10 +29,10 @@ def check_threshold(run: Run) -> Iterator[Violation]:
         if inside > run.threshold:
             room = f"{inside} people were inside {record.ask['event']}"
             yield Violation(THRESHOLD, f"{room} at {record.answer['at']:.3f}")
-    stays: dict[str, list[Span]] = defaultdict(list)
-    for (event, _), records in _visits(run).items():
-        stays[event] += _stays(run, records)
-    for event, spans in stays.items():
+    by_event: dict[str, list[Span]] = defaultdict(list)
+    for event, span in stays(run):
+        by_event[event].append(span)
+    for event, spans in by_event.items():
         changes = sorted([(span.begin, 1) for span in spans] + [(span.end, -1) for span in spans])
         inside = 0
         for at, change in changes:
@@ -49,20 +49,21 @@ def check_order(run: Run) -> Iterator[Violation]:
     they left, entered again, or Redis lost its memory. Nobody whose first question about the event
     was asked after the one answer may be told before the other question that they are inside.
     """
-    waits: dict[str, list[Wait]] = defaultdict(list)
+    in_line: dict[str, list[Wait]] = defaultdict(list)
+    for event, wait in waits(run):
+        in_line[event].append(wait)
     entries: dict[str, list[tuple[float, float, str]]] = defaultdict(list)
     for (event, person), records in _visits(run).items():
-        waits[event] += _waits(run, person, records)
         entry = next((one for one in records if _status(one) == "active"), None)
         if entry is not None:
             entries[event].append((records[0].asked_at, entry.answered_at or inf, person))
-    for event, waiting in waits.items():
+    for event, waiting in in_line.items():
         for came, entered, person in entries[event]:
             passed = next((w for w in waiting if w.begin < came and entered < w.end), None)
             if passed is not None:
                 times = f"came at {came:.3f} and was inside by {entered:.3f}"
-                wait = f"waited from {passed.begin:.3f} to {passed.end:.3f}"
-                yield Violation(ORDER, f"{person} {times}; {passed.person} {wait}")
+                waited = f"waited from {passed.begin:.3f} to {passed.end:.3f}"
+                yield Violation(ORDER, f"{person} {times}; {passed.person} {waited}")
 
 
 class Wait(NamedTuple):
@@ -71,6 +72,20 @@ class Wait(NamedTuple):
     begin: float
     end: float
     person: str
+
+
+def stays(run: Run) -> Iterator[tuple[str, Span]]:
+    """The times through which people were certainly inside, with the event."""
+    for (event, _), records in _visits(run).items():
+        for span in _stays(run, records):
+            yield event, span
+
+
+def waits(run: Run) -> Iterator[tuple[str, Wait]]:
+    """The times through which people certainly stood in line, with the event."""
+    for (event, person), records in _visits(run).items():
+        for wait in _waits(run, person, records):
+            yield event, wait
 
 
 def _visits(run: Run) -> dict[tuple[str, str], list[Record]]:

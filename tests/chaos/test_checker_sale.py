@@ -327,3 +327,25 @@ def test_an_answer_that_still_counts_what_ended_long_ago_is_found(story):
 def test_faults_of_the_books_are_found(story):
     story.tables.faults.append("a seat has two live reservations: A1")
     assert len(story.found("stock")) == 1
+
+
+def test_a_run_in_which_nothing_happened_is_found(story):
+    assert len(story.found("evidence")) == 11
+
+
+def test_a_run_with_something_of_everything_is_fine(story):
+    held = story.hold("a", 0, "A1", key="one", status=None)
+    story.hold("a", 1, "A1", key="one", id=held)
+    story.pay(2, held)
+    story.cancel("a", 3, held)
+    story.hold("b", 0, tickets=1)
+    story.stock(1, 9)
+    story.sample(1, "a")
+    story.hear(1, "A1")
+    story.picture(9)
+    for person, status in (("inside", "active"), ("outside", "queued")):
+        story.visit(person, 0, status)
+        story.visit(person, 2, status)
+    assert story.found("evidence") == []
+    story.records.remove(next(one for one in story.records if one.action == "picture"))
+    assert story.found("evidence") == ["there were no pictures"]
