@@ -16,9 +16,9 @@ class Visitor(Buyer):
         """Enter, wait, buy or not, and leave one way or another."""
         if not self._wait_for_entry():
             return
-        for _ in range(self.chance.randint(1, 5)):
+        for _ in range(self.chance.randint(1, 6)):
             self.crowd.wait(self.chance.uniform(0.1, 0.6))
-            if self.look("heartbeat") != "active":
+            if self.look(self.chance.choice(["heartbeat", "status", "status"])) != "active":
                 return
         way = self.chance.random()
         if way < 0.3:
