@@ -27,6 +27,13 @@ def slow_service(way, servers, start_service):
     return start_service(DATABASE_URL=through(way, servers.database_url))
 
 
+def check_told_once(client):
+    """Wait for what would be told in error, and mended by the next reading."""
+    time.sleep(1.5)
+    told = client.heard("seat-released", "seat-locked")
+    assert [heard.name for heard in told] == ["seat-released", "seat-locked"]
+
+
 def test_a_seat_that_was_sold_again_is_not_shown_as_free(
     near, service, slow_service, way, event, database
 ):
@@ -43,7 +50,23 @@ def test_a_seat_that_was_sold_again_is_not_shown_as_free(
         near.wait("seat-locked", lambda told: told["seatId"] == seat)
         assert not cancelled.done()
         assert cancelled.result().status == 200
-    time.sleep(1.5)  # what is wrong would be told, and mended by the next reading
     assert one(database, f"SELECT status FROM seats WHERE id = '{seat}'") == "locked"
-    told = near.heard("seat-released", "seat-locked")
-    assert [heard.name for heard in told] == ["seat-released", "seat-locked"]
+    check_told_once(near)
+
+
+def test_nor_if_the_news_was_long_on_its_way(browser, service, servers, start_service, event):
+    """An instance that hears nothing from Redis finds the changes in the tables meanwhile."""
+    token, seat = token_for(), event.seat_ids[0]
+    held = buy_seat(service, event, token=token).json()["reservation"]["id"]
+    with proxy(address(servers.redis_url)) as redis:
+        far = start_service(REDIS_URL=through(redis, servers.redis_url))
+        client = browser.connect(far.url)
+        client.join("join-seat-selection", event)
+        redis.hang()
+        assert service.post(f"/reservations/{held}/cancel", token=token).status == 200
+        client.wait("seat-released", lambda told: told["seatId"] == seat)
+        assert buy_seat(service, event).status == 201
+        client.wait("seat-locked", lambda told: told["seatId"] == seat)
+        redis.restore()
+        check_told_once(client)
+        far.kill()
