@@ -15,7 +15,7 @@ from ticket_service.config import Settings
 from ticket_service.errors import SaleNotOpen
 from ticket_service.realtime.announcer import Announcer
 from ticket_service.realtime.events import RoomEvent
-from ticket_service.services import payments, seat_holds, ticket_holds
+from ticket_service.services import payments, reservations, seat_holds
 from ticket_service.services.after_write import Change
 from ticket_service.services.holds import HoldRequest
 from ticket_service.services.seat_holds import SeatHolds
@@ -42,12 +42,14 @@ LOSE = SqlScript(
 )
 
 
-def without_lock(name: str, lock: str) -> SqlScript:
-    """A script that holds without this lock, and takes its time."""
-    statements = read_statements(name)
-    del statements[lock]
-    assert statements[name].count(CLOCK) == 1
-    statements[name] = statements[name].replace(CLOCK, f"{CLOCK} FROM pg_sleep({SLOW})")
+def without_seat_locks() -> SqlScript:
+    """The script that holds seats, which locks none, and takes its time."""
+    statements = read_statements("hold_seats")
+    del statements["lock_seats"]
+    assert statements["hold_seats"].count(CLOCK) == 1
+    statements["hold_seats"] = statements["hold_seats"].replace(
+        CLOCK, f"{CLOCK} FROM pg_sleep({SLOW})"
+    )
     return SqlScript(**statements)
 
 
@@ -89,7 +91,7 @@ match os.environ["VARIANT"]:
     case "nothing is sold":
         HoldRequest.new = refuse  # type: ignore[method-assign, assignment]
     case "seats are not locked":
-        seat_holds.HOLD_SEATS = without_lock("hold_seats", "lock_seats")
+        seat_holds.HOLD_SEATS = without_seat_locks()
         pass_gate = WaitingLines.pass_gate
         WaitingLines.pass_gate = (  # type: ignore[method-assign]
             lambda self, event_id, user_id, seat_ids, owner: pass_gate(
@@ -104,8 +106,13 @@ match os.environ["VARIANT"]:
         HoldRequest.new = lambda buyer_id, event_id, key: (  # type: ignore[method-assign, assignment]
             new_request(buyer_id, event_id, None)
         )
-    case "stock is not locked":
-        ticket_holds.HOLD_TICKETS = without_lock("hold_tickets", "lock_ticket_types")
+    case "tickets come back twice":
+        statements = read_statements("cancel")
+        assert statements["cancel"].count("+ returned.quantity") == 1
+        statements["cancel"] = statements["cancel"].replace(
+            "+ returned.quantity", "+ 2 * returned.quantity"
+        )
+        reservations.CANCEL = SqlScript(**statements)
     case "a place is given twice":
         admit_by("math.min(threshold - inside,", "math.min(threshold + 1 - inside,")
     case "the last come first":

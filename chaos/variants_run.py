@@ -31,7 +31,7 @@ RED = {
     "seats are not locked": Red("seats", TRADERS),
     "a commit is lost": Red("kept", TRADERS),
     "keys are ignored": Red("repeats", TRADERS),
-    "stock is not locked": Red("stock", TRADERS),
+    "tickets come back twice": Red("stock", TRADERS),
     "a place is given twice": Red("threshold", ("line", "sampler")),
     "the last come first": Red("order", ("line",)),
     "messages are dropped": Red("picture", ("buyers", "watchers")),
