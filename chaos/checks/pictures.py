@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from math import inf
+from typing import NamedTuple
 
 from chaos.checks.run import Holding, Run, Violation
 from chaos.history import Record
@@ -36,9 +37,29 @@ def check_picture(run: Run) -> Iterator[Violation]:
             yield Violation(PICTURE, f"{person} sees other seats than the tables: {sorted(wrong)}")
 
 
+class Shown(NamedTuple):
+    """That a watcher was shown the taker of a seat."""
+
+    holding: Holding
+    at: float
+    paid: bool
+
+    def lasts_until(self, record: Record) -> bool:
+        """Whether the taker certainly had the seat from then until this was shown."""
+        begin, end = record.asked_at, record.answered_at or inf
+        if self.paid:  # which ends only by a cancellation
+            return not any(window.meets(self.at, end) for window in self.holding.ends)
+        told_at = self.holding.told.answered_at or inf
+        return any(
+            # Before they were told, and since this was shown, it cannot have been otherwise.
+            span.begin <= max(self.at, told_at) and span.begin <= begin and end <= span.end
+            for span in self.holding.spans
+        )
+
+
 def check_shown(run: Run) -> Iterator[Violation]:
     """A watcher who was shown that a seat is taken, by a reservation that has it, is not shown that
-    it is free while that reservation certainly still has it.
+    it is free while that reservation certainly has it without a break.
 
     A watcher was shown a reservation if they heard that the seat is taken after it was asked for,
     and any other of that seat had surely ended QUIET before, not counting faults; or if an answer
@@ -49,27 +70,29 @@ def check_shown(run: Run) -> Iterator[Violation]:
     for record in run.history.of("join", "heard"):
         streams[record.person].append(record)
     for person, records in streams.items():
-        shown: dict[str, Holding] = {}
+        shown: dict[str, Shown] = {}
         for record in sorted(records, key=lambda one: one.answered_at or inf):
-            for seat, free in _news(record, shown):
+            for seat, status in _news(record, shown):
                 holding = _taker(takers[seat], record)
-                if not free and holding is not None:
-                    shown[seat] = holding
-                elif free and seat in shown and _still(shown[seat], record):
-                    at = f"at {record.answered_at:.3f}"
-                    yield Violation(
-                        SHOWN, f"{person} was shown {seat} as free {at}; {shown[seat].id} has it"
-                    )
+                if status == "available":
+                    last = shown.pop(seat, None)
+                    if last is not None and last.lasts_until(record):
+                        what = f"{seat} as free at {record.answered_at:.3f}"
+                        yield Violation(
+                            SHOWN, f"{person} was shown {what}; {last.holding.id} has it"
+                        )
+                elif holding is not None:
+                    shown[seat] = Shown(holding, record.answered_at or inf, status == "reserved")
 
 
-def _news(record: Record, shown: dict[str, Holding]) -> list[tuple[str, bool]]:
-    """What a watcher was shown: seats, and whether they are free."""
+def _news(record: Record, shown: Collection[str]) -> list[tuple[str, str]]:
+    """What a watcher was shown: seats and their status."""
     if record.action == "heard":
-        return [(record.answer["seatId"], record.extra["name"] == "seat-released")]
+        return [(record.answer["seatId"], record.answer["status"])]
     if not record.answer["success"] or "seats" not in record.answer:
         return []
-    taken = {seat["seatId"] for seat in record.answer["seats"]}
-    return [(seat, False) for seat in taken] + [(seat, True) for seat in shown.keys() - taken]
+    taken = {seat["seatId"]: seat["status"] for seat in record.answer["seats"]}
+    return [*taken.items(), *((seat, "available") for seat in shown if seat not in taken)]
 
 
 def _takers(run: Run) -> dict[str, list[tuple[Holding | None, float, float]]]:
@@ -95,10 +118,3 @@ def _taker(takers: list[tuple[Holding | None, float, float]], record: Record) ->
         return next((h for h, *_ in takers if h is not None and h.certainly(record)), None)
     can_be = [holding for holding, begin, end in takers if begin <= shown_at and end > shown_at]
     return can_be[0] if len(can_be) == 1 else None
-
-
-def _still(holding: Holding, record: Record) -> bool:
-    """Whether it certainly had its seats when this was shown."""
-    shown_at = record.answered_at or inf
-    begin = record.asked_at if record.action == "join" else shown_at
-    return any(span.begin <= begin and shown_at <= span.end for span in holding.spans)

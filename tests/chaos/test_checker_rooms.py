@@ -178,21 +178,21 @@ def test_a_seat_that_is_shown_as_free_after_its_end_is_fine(story):
     held = story.hold("a", 0, "A1")
     story.hear(0.05, "A1")
     story.cancel("a", 1, held)
-    story.hear(1.05, "A1", free=True)
+    story.hear(1.05, "A1", "available")
     assert story.found("shown") == []
 
 
 def test_a_seat_that_is_shown_as_free_too_early_is_found(story):
     story.hold("a", 0, "A1")
     story.hear(0.05, "A1")
-    story.hear(1, "A1", free=True)
+    story.hear(1, "A1", "available")
     [what] = story.found("shown")
     assert "A1" in what
 
 
 def test_a_watcher_who_was_shown_nothing_yet_may_be_late(story):
     story.hold("a", 0, "A1")
-    story.hear(1, "A1", free=True)
+    story.hear(1, "A1", "available")
     assert story.found("shown") == []
 
 
@@ -201,7 +201,7 @@ def test_news_of_an_earlier_taker_may_be_late(story):
     story.cancel("a", 1, held)
     story.hold("b", 1.2, "A1")
     story.hear(1.4, "A1")
-    story.hear(1.5, "A1", free=True)
+    story.hear(1.5, "A1", "available")
     assert story.found("shown") == []
 
 
@@ -210,10 +210,48 @@ def test_news_of_an_earlier_taker_may_be_later_during_a_fault(story):
     story.cancel("a", 1, held)
     story.hold("b", 1.2, "A1")
     story.hear(4, "A1")
-    story.hear(4.1, "A1", free=True)
+    story.hear(4.1, "A1", "available")
     assert len(story.found("shown")) == 1
     story.fault(1, 3)
     assert story.found("shown") == []
+
+
+def paid_late(story):
+    """The hold ends at 5, and is paid from 5.3 to 5.6, which takes the seat again."""
+    held = story.hold("a", 0, "A1")
+    story.hear(0.05, "A1")
+    story.pay(5.3, held, took=0.3)
+
+
+def test_the_end_of_a_hold_may_be_heard_late(story):
+    paid_late(story)
+    story.hear(5.7, "A1", "available")
+    story.hear(5.8, "A1", "reserved")
+    assert story.found("shown") == []
+
+
+def test_the_end_of_a_hold_is_not_heard_after_its_late_payment(story):
+    paid_late(story)
+    story.hear(5.5, "A1", "reserved")
+    story.hear(5.7, "A1", "available")
+    assert len(story.found("shown")) == 1
+
+
+def test_a_paid_seat_is_free_after_its_cancellation(story):
+    held = story.hold("a", 0, "A1")
+    story.pay(1, held)
+    story.hear(1.05, "A1", "reserved")
+    story.cancel("a", 2, held)
+    story.hear(2.05, "A1", "available")
+    assert story.found("shown") == []
+
+
+def test_what_is_shown_as_free_twice_is_found_once(story):
+    story.hold("a", 0, "A1")
+    story.hear(0.05, "A1")
+    story.hear(1, "A1", "available")
+    story.hear(2, "A1", "available")
+    assert len(story.found("shown")) == 1
 
 
 def test_a_state_that_was_asked_for_shows_the_taker(story):
@@ -221,7 +259,7 @@ def test_a_state_that_was_asked_for_shows_the_taker(story):
     story.cancel("a", 1, held)
     story.hold("b", 1.2, "A1")
     story.join(1.4, "A1")
-    story.hear(1.6, "A1", free=True)
+    story.hear(1.6, "A1", "available")
     assert len(story.found("shown")) == 1
 
 
@@ -235,5 +273,5 @@ def test_a_state_without_a_seat_shows_it_as_free(story):
 def test_each_watcher_has_a_picture_of_their_own(story):
     story.hold("a", 0, "A1")
     story.hear(0.05, "A1", watcher="one")
-    story.hear(1, "A1", free=True, watcher="other")
+    story.hear(1, "A1", "available", watcher="other")
     assert story.found("shown") == []

@@ -137,10 +137,12 @@ class Story:
         action = more.pop("action", "status" if known else "check")
         self.ask(person, action, at, {"event": EVENT}, answer=answer, **more)
 
-    def hear(self, at: float, seat: str, *, free: bool = False, watcher: str = "watcher") -> None:
+    def hear(
+        self, at: float, seat: str, status: str = "locked", *, watcher: str = "watcher"
+    ) -> None:
         """A watcher hears of a seat."""
-        name = "seat-released" if free else "seat-locked"
-        payload = {"seatId": seat, "status": "available" if free else "locked"}
+        name = "seat-released" if status == "available" else "seat-locked"
+        payload = {"seatId": seat, "status": status}
         self.ask(watcher, "heard", at, {}, took=0, answer=payload, name=name)
 
     def join(self, at: float, *taken: str, watcher: str = "watcher") -> None:
