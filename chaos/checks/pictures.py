@@ -46,13 +46,13 @@ class Shown(NamedTuple):
 
     def lasts_until(self, record: Record) -> bool:
         """Whether the taker certainly had the seat from then until this was shown."""
-        begin, end = record.asked_at, record.answered_at or inf
+        end = record.answered_at or inf
         if self.paid:  # which ends only by a cancellation
             return not any(window.meets(self.at, end) for window in self.holding.ends)
         told_at = self.holding.told.answered_at or inf
         return any(
             # Before they were told, and since this was shown, it cannot have been otherwise.
-            span.begin <= max(self.at, told_at) and span.begin <= begin and end <= span.end
+            span.begin <= max(self.at, told_at) and end <= span.end
             for span in self.holding.spans
         )
 

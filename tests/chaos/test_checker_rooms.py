@@ -216,6 +216,13 @@ def test_news_of_an_earlier_taker_may_be_later_during_a_fault(story):
     assert story.found("shown") == []
 
 
+def test_a_seat_that_is_shown_as_free_before_its_taker_was_told_is_found(story):
+    story.hold("a", 0, "A1", took=2)
+    story.hear(0.05, "A1")
+    story.hear(1, "A1", "available")
+    assert len(story.found("shown")) == 1
+
+
 def paid_late(story):
     """The hold ends at 5, and is paid from 5.3 to 5.6, which takes the seat again."""
     held = story.hold("a", 0, "A1")
