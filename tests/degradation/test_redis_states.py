@@ -11,7 +11,7 @@ import pytest
 from psycopg2.extensions import connection as Connection
 from redis import Redis
 
-from tests.support.buyers import at_once
+from tests.support.buyers import at_once, token_for
 from tests.support.degradation import (
     Instance,
     address,
@@ -284,5 +284,18 @@ def test_a_full_redis_opens_nothing(
                 time.sleep(0.1)
             assert buy_seat(service, event).status == 201
             assert "redis away" not in rest_of_log(service, begin)
+        finally:
+            redis.config_set("maxmemory", 0)
+
+
+def test_a_full_redis_keeps_no_seat_locked(instance: Instance, event: Event, redis_url: str):
+    """A hold releases its locks, so that the seat can be sold again at once."""
+    service, token = instance.service, token_for()
+    with Redis.from_url(redis_url) as redis:
+        redis.config_set("maxmemory", 1)
+        try:
+            held = buy_seat(service, event, token=token).json()["reservation"]["id"]
+            assert service.post(f"/reservations/{held}/cancel", token=token).status == 200
+            assert buy_seat(service, event).status == 201
         finally:
             redis.config_set("maxmemory", 0)

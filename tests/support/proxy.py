@@ -29,12 +29,14 @@ class Proxy:
         self._lost: set[socket.socket] = set()
         self._delay: tuple[bytes, float] | None = None
         self._late: set[socket.socket] = set()
+        self._latency = 0.0
         self.restore()
 
     def restore(self) -> None:
         """Be a good network again. Bytes that `hang` held back arrive now."""
         self._losing_answers = False
         self._losing_answer_to = None
+        self._latency = 0.0
         self._flowing.set()
         if self._listener is None:
             self._listener = socket.create_server(("127.0.0.1", self.port), backlog=1_000)
@@ -70,6 +72,10 @@ class Proxy:
     def delay_answer(self, question: bytes, seconds: float) -> None:
         """Delay the answer to the next request that contains these bytes."""
         self._delay = question, seconds
+
+    def slow_down(self, seconds: float) -> None:
+        """Delay every answer."""
+        self._latency = seconds
 
     def delays(self) -> bool:
         """Whether the answer that `delay_answer` named is the one held back now, or has passed."""
@@ -116,6 +122,8 @@ class Proxy:
                     self._lost.add(target)
                 if answers and (self._losing_answers or source in self._lost):
                     break
+                if answers:
+                    time.sleep(self._latency)
                 target.sendall(data)
         _shut(source)
         _shut(target)

@@ -9,7 +9,10 @@
 --
 -- Atomic because a lock may expire, and be taken by another owner, between check and delete.
 
+-- Redis without memory refuses a script whose first write may need some, but not a later one. So
+-- the DEL lets the SET through, which needs no more than the old version.
 if ARGV[1] ~= '' then
+    redis.call('DEL', KEYS[1])
     redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])
 end
 local freed = 0

@@ -28,10 +28,16 @@ class Announcer:
         """Called with the id of each event whose seats or stock this instance changed or saw
         changed."""
 
-    def seats_changed(self, event_id: str, seat_ids: Iterable[str], status: str) -> None:
-        """Announce that these seats have this status now. realtime/seat_feed.py emits it."""
+    def seats_changed(
+        self, event_id: str, seat_ids: Iterable[str], status: str, *, since: float
+    ) -> None:
+        """Announce that these seats have this status now. realtime/seat_feed.py emits it.
+
+        `since` (`time.monotonic()`): they had it at this time or later, but may have another now.
+        """
         self._notify(event_id)
-        self._bus.publish("seats", eventId=event_id, seats=dict.fromkeys(seat_ids, status))
+        seats = dict.fromkeys(seat_ids, status)
+        self._bus.publish("seats", since=since, eventId=event_id, seats=seats)
 
     def stock_changed(self, event_id: str) -> None:
         """Announce that the stock of an event changed. realtime/event_feed.py reads and emits
@@ -40,14 +46,14 @@ class Announcer:
         self._bus.publish("stock", eventId=event_id)
 
     def inventory_changed(
-        self, event_id: str, seat_ids: Collection[str], status: str, *, stock: bool
+        self, event_id: str, seat_ids: Collection[str], status: str, *, stock: bool, since: float
     ) -> None:
         """Announce that these seats, if any, have this status now.
 
-        `stock`: whether the stock of the event changed too.
+        `stock`: whether the stock of the event changed too. `since`: as for `seats_changed`.
         """
         if seat_ids:
-            self.seats_changed(event_id, seat_ids, status)
+            self.seats_changed(event_id, seat_ids, status, since=since)
         if stock:
             self.stock_changed(event_id)
 

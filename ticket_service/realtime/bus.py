@@ -10,6 +10,7 @@ catches up when it is subscribed again (`on_reconnect`).
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -50,10 +51,14 @@ class Bus:
         """Register the handler of this kind of message."""
         self._handlers[kind] = handler
 
-    def publish(self, kind: str, **message: Any) -> None:
-        """Send a message to all instances, soon. Never waits and never fails."""
+    def publish(self, kind: str, *, since: float | None = None, **message: Any) -> None:
+        """Send a message to all instances, soon. Never waits and never fails.
+
+        `since` (`time.monotonic()`): what the message says was so then. It arrives with `age`, the
+        seconds from then until it was sent.
+        """
         if len(self._outbox) < MAX_PENDING:
-            self._outbox.append({"kind": kind, **message})
+            self._outbox.append({"kind": kind, "since": since, **message})
         self._pending.set()
 
     def relay(self, event: str, payload: dict[str, Any]) -> None:
@@ -74,10 +79,11 @@ class Bus:
                     self._redis.command(
                         "PUBLISH", self._relay_channel, orjson.dumps(message).decode()
                     )
-                self._redis.command("PUBLISH", keys.BUS, orjson.dumps(messages).decode())
+                text = orjson.dumps(_aged(messages)).decode()
+                self._redis.command("PUBLISH", keys.BUS, text)
             except RedisUnavailable:
                 log.warning("announced to this instance only", extra={"messages": len(messages)})
-                self._handle(messages)
+                self._handle(_aged(messages))
             gevent.sleep(SEND_INTERVAL)
 
     def listen_forever(self) -> None:
@@ -97,3 +103,14 @@ class Bus:
                 self._handlers[message["kind"]](message)
             except Exception:
                 log.exception("unhandled", extra={"kind": message.get("kind")})
+
+
+def _aged(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The messages with `age` for `since`: the clock of an instance means nothing to others."""
+    now = time.monotonic()
+    aged = []
+    for message in messages:
+        since = message["since"]
+        others = {name: value for name, value in message.items() if name != "since"}
+        aged.append(others if since is None else others | {"age": now - since})
+    return aged

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import time
 import zlib
+from collections.abc import Callable
 from typing import Any
 
 from gevent.lock import BoundedSemaphore
@@ -23,7 +24,7 @@ from ticket_service.stores import keys
 from ticket_service.stores.coalescer import Coalescer
 from ticket_service.stores.each_event import read_soon
 from ticket_service.stores.postgres import Postgres
-from ticket_service.stores.redis import Redis, RedisUnavailable
+from ticket_service.stores.redis import LISTEN_PING_SECONDS, Redis, RedisUnavailable
 from ticket_service.stores.taken_seats import read_taken_seats
 
 READ_CLAIM_MS = 900
@@ -31,6 +32,9 @@ READ_CLAIM_MS = 900
 
 REORDER_SECONDS = 0.5
 """Messages about one seat that arrive within this time may be out of order."""
+
+LATE_SECONDS = 2 * LISTEN_PING_SECONDS
+"""For so long a message may be on its way, before its connection counts as lost."""
 
 
 class _SeatState:
@@ -53,6 +57,8 @@ class _SeatState:
         """Statuses that arrived over the bus before the first reading."""
         self.received_at: dict[str, float] = {}
         """When a status last arrived over the bus, by seat (`time.monotonic()`)."""
+        self.taken_at: dict[str, float] = {}
+        """When a seat was last emitted as not available (`time.monotonic()`)."""
 
     def change(self, seat_id: str, status: str) -> bool:
         """Set a seat's status. Returns whether it changed; False before the first reading."""
@@ -67,6 +73,7 @@ class _SeatState:
         if seat_id in seats:
             self.version ^= _digest(seat_id, seats.pop(seat_id))
         if status != "available":
+            self.taken_at[seat_id] = time.monotonic()
             seats[seat_id] = status
             self.version ^= _digest(seat_id, status)
         return True
@@ -124,18 +131,21 @@ class SeatFeed:
             self._read(event_id)
             return
         if claimed:
+            since = time.monotonic()
             changes = self._coalescer.run(("all", event_id), lambda: self._find_changes(event_id))
             for status in set(changes.values()):
                 changed = [seat_id for seat_id, now in changes.items() if now == status]
-                self._announcer.seats_changed(event_id, changed, status)
+                self._announcer.seats_changed(event_id, changed, status, since=since)
             version = self._state(event_id).read_version
             self._bus.publish("version", eventId=event_id, version=version)
 
     def on_seats(self, message: dict[str, Any]) -> None:
         """Handle a message `seats` of the bus: emit what it changes.
 
-        Messages of two instances may arrive out of order. So if another one about the same seat
-        arrived within REORDER_SECONDS, the seat is read from the database instead.
+        Messages of two instances may arrive out of order, and one may be late: its instance was
+        suspended before it sent it, or Redis was slow. So a seat is read from the database instead
+        if another message about it arrived within REORDER_SECONDS, if this one is older than that,
+        or if it would free a seat that was taken within LATE_SECONDS.
         """
         event_id, received = message["eventId"], message["seats"]
         state = self._states.get(event_id)
@@ -143,13 +153,17 @@ class SeatFeed:
             return
         now = time.monotonic()
         certain = {
-            seat_id: status
-            for seat_id, status in received.items()
-            if now - state.received_at.get(seat_id, 0.0) > REORDER_SECONDS
+            seat_id
+            for seat_id in received
+            if message["age"] < REORDER_SECONDS < now - state.received_at.get(seat_id, 0.0)
         }
+
+        def is_certain(seat_id: str, status: str) -> bool:
+            frees_early = now - state.taken_at.get(seat_id, 0.0) <= LATE_SECONDS
+            return seat_id in certain and not (status == "available" and frees_early)
+
         state.received_at.update(dict.fromkeys(received, now))
-        self._apply(event_id, certain)
-        if len(certain) < len(received) and state.seats is not None:
+        if not self._apply(event_id, received, is_certain) and state.seats is not None:
             read_soon(self._read, event_id)
 
     def on_version(self, message: dict[str, Any]) -> None:
@@ -180,6 +194,7 @@ class SeatFeed:
         def read() -> None:
             state = self._state(event_id)
             state.early.clear()
+            before = state.changes
             changes = self._find_changes(event_id)
             if state.seats is None:
                 state.seats = {}
@@ -187,7 +202,9 @@ class SeatFeed:
                     state.change(seat_id, status)
                 state.early.clear()
             else:
-                self._apply(event_id, changes)
+                self._apply(
+                    event_id, changes, lambda seat, _: state.changed_at.get(seat, 0) <= before
+                )
 
         self._coalescer.run(("here", event_id), read)
 
@@ -207,15 +224,23 @@ class SeatFeed:
             if state.changed_at.get(seat_id, 0) <= before
         }
 
-    def _apply(self, event_id: str, changes: dict[str, str]) -> None:
-        """Change the state, and emit what differs from it to this instance."""
+    def _apply(
+        self, event_id: str, changes: dict[str, str], holds: Callable[[str, str], bool]
+    ) -> bool:
+        """Change the state, and emit what differs from it to this instance.
+
+        `holds`: whether a seat still has this status. It is asked when nobody else changes the
+        state any more. Returns whether all seats had theirs.
+        """
         state = self._states.get(event_id)
         if state is None:
-            return
+            return True
         with state.lock:
-            for seat_id, status in changes.items():
+            certain = {seat: status for seat, status in changes.items() if holds(seat, status)}
+            for seat_id, status in certain.items():
                 if state.change(seat_id, status):
                     self._announcer.emit_locally(events.seat_changed(event_id, seat_id, status))
+        return len(certain) == len(changes)
 
     def _state(self, event_id: str) -> _SeatState:
         return self._states.setdefault(event_id, _SeatState())

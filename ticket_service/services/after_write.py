@@ -78,12 +78,15 @@ class AfterWrite:
         """Invalidate all cached answers about this event."""
         self._versions.change(event_id)
 
-    def tell(self, event_id: str | None, change: Change) -> None:
-        """Announce the change to everyone who watches the event. Call it after `changing`."""
+    def tell(self, event_id: str | None, change: Change, *, since: float) -> None:
+        """Announce the change to everyone who watches the event. Call it after `changing`.
+
+        `since`: when the transaction was begun (`time.monotonic()`).
+        """
         if event_id is None:
             return
         self._announcer.inventory_changed(
-            event_id, change.seat_ids, change.status, stock=change.stock
+            event_id, change.seat_ids, change.status, stock=change.stock, since=since
         )
         if change.leaving:
             self._end_stays(event_id, change.leaving)

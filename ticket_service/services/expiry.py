@@ -122,6 +122,7 @@ class Expiry:
 
     def _end(self, script: SqlScript, parameters: dict[str, Any]) -> list[Due]:
         """End one batch, announce what ended, and return the whole batch."""
+        since = time.monotonic()
         due = [Due(*row) for row in self._postgres.transaction(script, parameters)]
         by_event: dict[str, list[Due]] = defaultdict(list)
         for hold in due:
@@ -131,11 +132,11 @@ class Expiry:
                 self._done += 1
         by_event.pop(NO_EVENT, None)
         for_each_event(
-            "expiry", by_event, lambda event_id: self._tell(event_id, by_event[event_id])
+            "expiry", by_event, lambda event_id: self._tell(event_id, by_event[event_id], since)
         )
         return due
 
-    def _tell(self, event_id: str, holds: list[Due]) -> None:
+    def _tell(self, event_id: str, holds: list[Due], since: float) -> None:
         self._after_write.make_stale(event_id)
         change = Change(
             seat_ids=[seat_id for hold in holds for seat_id in hold.seat_ids],
@@ -143,7 +144,7 @@ class Expiry:
             stock=any(hold.has_tickets for hold in holds),
             leaving={hold.buyer_id for hold in holds},
         )
-        self._after_write.tell(event_id, change)
+        self._after_write.tell(event_id, change, since=since)
 
     # Deferred events
 

@@ -13,6 +13,7 @@ refund (sql/record_refund.sql). Only the Payment Service sets a reservation's pa
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, NamedTuple
@@ -111,9 +112,10 @@ class Payments:
         PaymentReused, RefundDue (the payment is recorded all the same), ServiceUnavailable.
         """
         event_id = event_of(self._postgres, reservation_id)
+        since = time.monotonic()
         with self._after_write.changing(event_id):
             recorded = self._record(reservation_id, payment, event_id)
-        self._after_write.tell(event_id, recorded.change)
+        self._after_write.tell(event_id, recorded.change, since=since)
         return recorded.shown(reservation_id)
 
     def _record(self, reservation_id: str, payment: Payment, event_id: str | None) -> _Recorded:

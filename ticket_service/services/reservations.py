@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -147,13 +148,14 @@ class Reservations:
         ReservationExpired, CancellationClosed.
         """
         event_id = event_of(self._postgres, reservation_id)
+        since = time.monotonic()
         with self._after_write.changing(event_id):
             done = self._cancel(buyer_id, reservation_id, event_id)
         if done.refund_due:
             metrics.REFUNDS_DUE.inc()
         leaving = [buyer_id] if done.leaving else []
         change = Change(done.seat_ids, "available", done.has_tickets, leaving)
-        self._after_write.tell(event_id, change)
+        self._after_write.tell(event_id, change, since=since)
         return done.refund_due
 
     def _cancel(self, buyer_id: str, reservation_id: str, event_id: str | None) -> _Cancellation:

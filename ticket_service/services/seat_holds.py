@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -131,10 +132,11 @@ class SeatHolds:
         # The reservation owns the locks. A repeat with the same Idempotency-Key has the same
         # reservation id, so it passes the gate, and waits in PostgreSQL for the first request.
         self._gate.pass_gate(request.buyer_id, event_id, seat_ids, request.reservation_id)
+        since = time.monotonic()
         with finishing(partial(self._unlock, request, seat_ids)):
             reservation = self._hold(request, seat_ids)
         if reservation is not None:
-            self._after_write.tell(event_id, Change(seat_ids, "locked"))
+            self._after_write.tell(event_id, Change(seat_ids, "locked"), since=since)
         return reservation
 
     def _unlock(self, request: HoldRequest, seat_ids: list[str], changed: bool) -> None:

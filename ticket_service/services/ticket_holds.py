@@ -6,6 +6,7 @@ being refused (docs/architecture.md, "Rules"). The lock is held for one statemen
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Iterable
 from functools import partial
@@ -138,10 +139,11 @@ class TicketHolds:
         """Pass the gate, make the hold and announce it. Return None for a repeat."""
         event_id = request.event_id
         self._gate.pass_gate(request.buyer_id, event_id, [], request.reservation_id)
+        since = time.monotonic()
         with self._after_write.changing(event_id):
             reservation = self._hold(request, quantities)
         if reservation is not None:
-            self._after_write.tell(event_id, Change(stock=True))
+            self._after_write.tell(event_id, Change(stock=True), since=since)
         return reservation
 
     def _hold(self, request: HoldRequest, quantities: Counter[str]) -> dict[str, Any] | None:

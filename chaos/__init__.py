@@ -1,0 +1,1 @@
+"""`make chaos`: break things while people buy, and check everything that anybody was told."""

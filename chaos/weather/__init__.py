@@ -1,0 +1,1 @@
+"""The faults. Each is a function of a scene and dice, which returns when the fault has ended."""
