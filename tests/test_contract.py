@@ -144,9 +144,9 @@ def test_a_call_is_described_with_the_statuses_of_its_errors(
     own = {table[code][0] for code in part.codes()}
     token = {
         "none": set(),
-        "user": {"401"},
-        "admin": {"401", "403"},
-        "service": {"403"} if path.startswith("/internal/") else {"401", "403"},
+        "user": {"401", "429"},
+        "admin": {"401", "403", "429"},
+        "service": {"403", "429"} if path.startswith("/internal/") else {"401", "403", "429"},
     }
     [kind] = re.findall(r"^Token: (\w+)\.$", part.text, re.MULTILINE)
     body = {"400", "408", "413", "415"} if "requestBody" in operation else set()

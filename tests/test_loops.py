@@ -37,7 +37,7 @@ LOOPS = {
     "sockets",
     "sessions",
 }
-ENDLESS = {"bus-send", "bus-listen"}
+ENDLESS = {"bus-send", "bus-listen", "rate-limits"}
 
 
 database_url = own_database_url

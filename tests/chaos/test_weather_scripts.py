@@ -78,10 +78,11 @@ STATE = """
     )::text
 """
 
+# The statement is prepared first where the connection is new, and that waits for the same lock.
 KILL_WAITER = """
     SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
     WHERE application_name = 'ticket-service' AND datname = current_database()
-      AND wait_event_type = 'Lock' AND query LIKE '%EXECUTE {statement}\\_%'
+      AND wait_event_type = 'Lock' AND query ~ '(PREPARE|EXECUTE) {statement}_'
 """
 
 
