@@ -20,8 +20,8 @@ from ticket_service.stores.redis import Redis
 
 IDENTIFIERS = 100_000
 
-MAX_PENDING_BYTES = 3_000_000
-MAX_KNOWN_BYTES = 8_000_000
+MAX_PENDING_BYTES = 3_500_000
+MAX_KNOWN_BYTES = 9_000_000
 
 NUMBERS = count()
 
