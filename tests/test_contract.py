@@ -13,7 +13,7 @@ from tests.support import contract
 from tests.support.openapi import Spec, body_schema, description, faults, operations, resolved
 from tests.support.service import Service
 from ticket_service import errors
-from ticket_service.config import DEFAULT_PORT, Limits
+from ticket_service.config import DEFAULT_PORT, LimitSettings
 from ticket_service.http.parsing import MAX_BODY_BYTES
 from ticket_service.http.responses import STATUS_OF_CODE
 
@@ -173,7 +173,7 @@ def test_limits_of_requests_are_as_written():
 def test_every_limit_is_there_with_its_setting():
     written = contract.section("Limits").table("What").values()
     settings = {setting.strip("`") for _, setting, _ in written}
-    assert settings == {field.name.upper() for field in fields(Limits)}
+    assert settings == {field.name.upper() for field in fields(LimitSettings)}
 
 
 # Settings and tables

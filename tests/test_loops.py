@@ -37,7 +37,7 @@ LOOPS = {
     "sockets",
     "sessions",
 }
-ENDLESS = {"bus-send", "bus-listen", "rate-limits"}
+ENDLESS = {"bus-send", "bus-listen", "limits"}
 
 
 database_url = own_database_url

@@ -26,6 +26,9 @@ MIN_SERVICE_TOKEN = 32
 """Characters of INTERNAL_API_TOKEN in production."""
 
 
+MIN_LIMIT = 2
+"""The lowest limit. Instances are not told of counters that were hit once (lua/count_hits.lua)."""
+
 MAX_LIMIT_SECONDS = 3_600
 """The longest time that a limit may count over. Counters of everybody are kept for so long."""
 
@@ -37,7 +40,7 @@ class ConfigError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class LimitSettings:
     """How often a person or an address may do what costs. None: as often as they want."""
 
     holds_per_person: RateLimitItem | None
@@ -78,7 +81,7 @@ class Settings:
     socket_aliases: bool
     drain_seconds: float
     sell_without_waiting_room: bool
-    limits: Limits
+    limits: LimitSettings
     trusted_proxies: Networks
     log_level: str
 
@@ -139,8 +142,8 @@ def _whole(env: Env, name: str, default: int, least: int, most: int) -> int:
     return number
 
 
-def _limits(env: Env) -> Limits:
-    return Limits(
+def _limits(env: Env) -> LimitSettings:
+    return LimitSettings(
         holds_per_person=_limit(env, "HOLDS_PER_PERSON", "60/minute"),
         sockets_per_person=_limit(env, "SOCKETS_PER_PERSON", "600/minute"),
         sockets_per_address=_limit(env, "SOCKETS_PER_ADDRESS", "30000/minute"),
@@ -159,10 +162,10 @@ def _limit(env: Env, name: str, default: str) -> RateLimitItem | None:
         limit = None if re.search("[,;|]", text) else parse(text)  # which reads only the first
     except ValueError:
         limit = None
-    if limit is None or limit.amount < 1 or not 1 <= limit.get_expiry() <= MAX_LIMIT_SECONDS:
+    if not limit or limit.amount < MIN_LIMIT or limit.get_expiry() > MAX_LIMIT_SECONDS:
         raise ConfigError(
-            f"{name} is no limit: write it like 60/minute or 10 per 2 seconds, over at most an"
-            " hour, or leave it empty for no limit"
+            f"{name} is no limit: write it like 60/minute or 10 per 2 seconds, at least"
+            f" {MIN_LIMIT} over at most an hour, or leave it empty for no limit"
         )
     return limit
 

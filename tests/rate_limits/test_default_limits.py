@@ -20,7 +20,7 @@ from tests.support.factories import Event, MakeEvent, section
 from tests.support.rate_limits import PAUSE, PROXY, new_address, search, sign_in, via
 from tests.support.service import Service, run_service
 from tests.support.websocket import handshake, raw
-from ticket_service.config import Limits
+from ticket_service.config import LimitSettings
 from ticket_service.stores import keys
 
 EXAMPLE = (ROOT / ".env.example").read_text()
@@ -89,7 +89,7 @@ def test_nobody_meets_them(service: Service, event: Event, redis: Redis):
     assert play_a_minute(service, event, user_id, address) == {200, 401, 409}
     time.sleep(PAUSE)
     counted = {}
-    for limit in fields(Limits):
+    for limit in fields(LimitSettings):
         [allowed] = re.findall(rf"^{limit.name.upper()}=(\d+)/minute$", EXAMPLE, re.MULTILINE)
         who = address if limit.name.endswith("address") else user_id
         found = redis.get(f"{keys.RATE_LIMITS}/{limit.name}/{who}/{allowed}/1/minute")

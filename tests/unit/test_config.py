@@ -148,6 +148,7 @@ def test_the_front_end_may_be_named_as_the_deployments_of_today_do():
         ("HOLDS_PER_PERSON", "60"),
         ("HOLDS_PER_PERSON", "many/minute"),
         ("HOLDS_PER_PERSON", "0/minute"),
+        ("HOLDS_PER_PERSON", "1/minute"),
         ("HOLDS_PER_PERSON", "-1/minute"),
         ("SOCKETS_PER_PERSON", "60/fortnight"),
         ("SOCKETS_PER_ADDRESS", "60/day"),
