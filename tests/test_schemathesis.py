@@ -87,7 +87,8 @@ def run(
     command = [sys.executable, "-m", "schemathesis.cli", "--no-color", "run"]
     command += [f"{service.url}/api/v1/openapi.json", "--checks", "all", "--seed", SEED]
     command += ["--max-examples", EXAMPLES, "--generation-database", "none", "--no-shrink"]
-    command += ["--suppress-health-check", "all", "--warnings", "off", *options]
+    command += ["--suppress-health-check", "all", "--warnings", "off"]
+    command += ["--request-timeout", "60", *options]
     for name, value in CALLERS[caller].items():
         command += ["--header", f"{name}: {value}"]
     hooks = {

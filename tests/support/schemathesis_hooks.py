@@ -1,8 +1,8 @@
 """What schemathesis is told about the service (its SCHEMATHESIS_HOOKS).
 
 SCHEMATHESIS_IDS has ids of what there is, as JSON: by the name of a parameter or field, a list.
-Most of the valid ids that schemathesis makes are replaced by these, since with ids of nothing every
-answer would be 404.
+Of the requests of each call, two in three get these in place of their valid ids, since with ids of
+nothing every answer would be 404.
 """
 
 import json
@@ -22,17 +22,23 @@ IDS: dict[str, list[str]] = json.loads(os.environ["SCHEMATHESIS_IDS"])
 MAX_OF_A_TYPE = 10
 
 
+TURNS = Counter[str]()
+"""How many requests there were, by call."""
+
+
 def known(name: str, value: object) -> object:
-    """Return an id of something there is in place of most valid ids; the same for the same one."""
+    """Return an id of something there is in place of a valid one; the same for the same one."""
     if not is_id(value) or value in IDS[name]:
         return value
-    number = zlib.crc32(str(value).encode())
-    return IDS[name][number % len(IDS[name])] if number % 8 else value
+    return IDS[name][zlib.crc32(str(value).encode()) % len(IDS[name])]
 
 
 @schemathesis.hook
 def before_call(context: Any, case: Any, kwargs: Any) -> None:
     """Replace the ids in the path and in the body."""
+    TURNS[case.operation.label] += 1
+    if TURNS[case.operation.label] % 3 == 2:
+        return
     for name in case.path_parameters.keys() & IDS.keys():
         case.path_parameters[name] = known(name, case.path_parameters[name])
     if isinstance(case.body, dict):
@@ -48,7 +54,7 @@ def with_known_ids(body: dict[str, Any]) -> None:
         first = zlib.crc32(str(seats[0]).encode())
         row = {seat: (first + number) % len(IDS["seat_id"]) for number, seat in enumerate(seats)}
         body["seatIds"] = [IDS["seat_id"][row[seat]] for seat in seats]
-        if is_id(body.get("eventId")) and first % 8:
+        if is_id(body.get("eventId")):
             body["eventId"] = IDS["event_id"][0]
     for line in lines_of(body):
         if "ticketTypeId" in line:
