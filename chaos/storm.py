@@ -15,7 +15,7 @@ from chaos.weather.kinds import WEATHER
 RECOVERY_SECONDS = 10.0
 """How long after the end of a fault all must be well again without help."""
 
-PATIENCE = 60.0
+PATIENCE = 180.0
 """How long we wait for that in any case."""
 
 

@@ -14,9 +14,8 @@ from ticket_service.app import create_app
 from ticket_service.config import Settings
 from ticket_service.errors import SaleNotOpen
 from ticket_service.realtime.announcer import Announcer
-from ticket_service.realtime.events import RoomEvent
-from ticket_service.services import payments, reservations, seat_holds
-from ticket_service.services.after_write import Change
+from ticket_service.realtime.events import RoomEvent, seat_changed
+from ticket_service.services import reservations, seat_holds
 from ticket_service.services.holds import HoldRequest
 from ticket_service.services.seat_holds import SeatHolds
 from ticket_service.stores import waiting_lines
@@ -82,6 +81,14 @@ def drop_some(announcer: Announcer, event: RoomEvent, **more: Any) -> None:
         emit(announcer, event, **more)
 
 
+def free_first(announcer: Announcer, event: RoomEvent, **more: Any) -> None:
+    """Tell browsers that a paid seat is free, before they are told that it is paid."""
+    if event.payload.get("status") == "reserved":
+        seat = event.payload["eventId"], event.payload["seatId"]
+        emit(announcer, seat_changed(*seat, "available"), **more)
+    emit(announcer, event, **more)
+
+
 def refuse(*request: Any) -> HoldRequest:
     """Sell nothing."""
     raise SaleNotOpen
@@ -121,9 +128,8 @@ match os.environ["VARIANT"]:
         emit = Announcer.emit_locally
         Announcer.emit_locally = drop_some  # type: ignore[method-assign, assignment]
     case "paid seats are told as free":
-        payments._Recorded.change = property(  # type: ignore[assignment]
-            lambda recorded: Change(recorded.seat_ids, "available")
-        )
+        emit = Announcer.emit_locally
+        Announcer.emit_locally = free_first  # type: ignore[method-assign, assignment]
     case other:
         raise ValueError(other)
 

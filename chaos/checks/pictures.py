@@ -47,8 +47,9 @@ class Shown(NamedTuple):
     def lasts_until(self, record: Record) -> bool:
         """Whether the taker certainly had the seat from then until this was shown."""
         end = record.answered_at or inf
-        if self.paid:  # which ends only by a cancellation
-            return not any(window.meets(self.at, end) for window in self.holding.ends)
+        if self.paid:  # which ends only by a cancellation, of which the news may be late too
+            paid_at = min((window.begin for window in self.holding.payments), default=0.0)
+            return not any(window.meets(paid_at, end) for window in self.holding.ends)
         told_at = self.holding.told.answered_at or inf
         return any(
             # Before they were told, and since this was shown, it cannot have been otherwise.

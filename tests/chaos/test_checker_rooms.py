@@ -253,6 +253,15 @@ def test_a_paid_seat_is_free_after_its_cancellation(story):
     assert story.found("shown") == []
 
 
+def test_a_payment_and_its_cancellation_may_both_be_heard_late(story):
+    held = story.hold("a", 0, "A1")
+    story.pay(1, held, took=0.5)
+    story.cancel("a", 1, held, took=0.6)
+    story.hear(1.7, "A1", "reserved")
+    story.hear(1.8, "A1", "available")
+    assert story.found("shown") == []
+
+
 def test_what_is_shown_as_free_twice_is_found_once(story):
     story.hold("a", 0, "A1")
     story.hear(0.05, "A1")

@@ -12,6 +12,7 @@ from __future__ import annotations
 import time
 import zlib
 from collections.abc import Callable
+from math import inf
 from typing import Any
 
 from gevent.lock import BoundedSemaphore
@@ -152,10 +153,11 @@ class SeatFeed:
         if state is None:
             return
         now = time.monotonic()
+        age = message.get("age", inf)  # instances of earlier releases send none
         certain = {
             seat_id
             for seat_id in received
-            if message["age"] < REORDER_SECONDS < now - state.received_at.get(seat_id, 0.0)
+            if age < REORDER_SECONDS < now - state.received_at.get(seat_id, 0.0)
         }
 
         def is_certain(seat_id: str, status: str) -> bool:
