@@ -138,7 +138,7 @@ def test_the_sockets_of_a_dead_instance_do_not_count_for_long(browser, start_ser
 
     def let_in_later() -> bool:
         time.sleep(0.5)  # as often as the limit of new sockets allows
-        return lets_in(browser, service, token)
+        return bool(lets_in(browser, service, token))
 
     check_soon(let_in_later, True, DEAD_AFTER_MS / 1000 + 10)
 

@@ -26,6 +26,7 @@ from ticket_service.stores import keys
 LOOPS = {
     "bus-send",
     "bus-listen",
+    "limits",
     "admission",
     "places",
     "expiry",

@@ -11,6 +11,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -96,9 +97,10 @@ def run(
         "SCHEMATHESIS_IDS": json.dumps(ids),
         "PYTHONPATH": str(ROOT),
     }
-    return subprocess.run(
-        command, cwd=ROOT, env={**os.environ, **hooks}, capture_output=True, text=True, check=False
-    )
+    with tempfile.TemporaryDirectory() as folder:  # where it keeps what it has found
+        return subprocess.run(
+            command, cwd=folder, env={**os.environ, **hooks}, capture_output=True, text=True
+        )
 
 
 def test_all_answers_are_as_described(instance: Service, ids: dict[str, list[str]]):
