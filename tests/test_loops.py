@@ -26,6 +26,7 @@ from ticket_service.stores import keys
 LOOPS = {
     "bus-send",
     "bus-listen",
+    "limits",
     "admission",
     "places",
     "expiry",
@@ -37,7 +38,7 @@ LOOPS = {
     "sockets",
     "sessions",
 }
-ENDLESS = {"bus-send", "bus-listen"}
+ENDLESS = {"bus-send", "bus-listen", "limits"}
 
 
 database_url = own_database_url
