@@ -15,7 +15,7 @@ $(shell rm -f $(INSTALLED))
 endif
 endif
 
-.PHONY: help run test unit check format token bench clean
+.PHONY: help run test unit check format token bench soak clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -45,6 +45,9 @@ token: $(INSTALLED) ## Print a development token (ROLE=admin, USER_ID=<uuid>)
 
 bench: $(INSTALLED) ## Measure what one request costs
 	@$(PY) -m bench
+
+soak: $(INSTALLED) ## Sell for half an hour, and see that nothing has grown (SECONDS=1800)
+	@$(PY) -m soak $(if $(SECONDS),--seconds $(SECONDS))
 
 clean: ## Remove the virtual environment, the development data and all caches
 	rm -rf $(VENV) $(JS)/node_modules .dev .mypy_cache .ruff_cache .pytest_cache
