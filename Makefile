@@ -15,7 +15,7 @@ $(shell rm -f $(INSTALLED))
 endif
 endif
 
-.PHONY: help run test unit check format token bench chaos clean
+.PHONY: help run test unit check format token bench chaos soak clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -53,6 +53,9 @@ SHORT_WEATHER := instance-killed,postgres-stopped,postgres-answers-lost,redis-fl
 
 chaos: $(INSTALLED) ## Break things while people buy, and check what they were told (SECONDS=600, SEED=, WEATHER=)
 	@$(PY) -m chaos $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED)) $(if $(WEATHER),--weather $(WEATHER))
+
+soak: $(INSTALLED) ## Sell for half an hour, and see that nothing has grown (SECONDS=1800)
+	@$(PY) -m soak $(if $(SECONDS),--seconds $(SECONDS))
 
 clean: ## Remove the virtual environment, the development data and all caches
 	rm -rf $(VENV) $(JS)/node_modules .dev .mypy_cache .ruff_cache .pytest_cache

@@ -39,6 +39,7 @@ if worker_connections < MIN_CONNECTIONS:
         "The limit of open files (ulimit -n) is too low: at least"
         f" {RESERVED_FILES + MIN_CONNECTIONS} are needed, 10,200 are of use."
     )
+backlog = 4_096  # Linux' default limit; enough to notice that many wait (server/overload.py)
 limit_request_fields = 100
 # By default a proxy on the same machine, and so anybody behind a sidecar, may set these.
 forwarder_headers = ""
@@ -67,6 +68,7 @@ def post_worker_init(worker: Worker) -> None:
     """Start the loops, which end when the worker is told to."""
     worker.log.info("places for connections", extra={"places": worker.worker_connections})
     background = worker.wsgi.extensions["ticket_service"].background
+    worker.overload.allow(settings.frontend_urls)
     background.start()
     tune_garbage_collection()
     worker.on_drain = background.drain

@@ -51,7 +51,7 @@ def ticket_holds(world: World) -> float:
     """Tickets of one type, each for a new buyer."""
     ticket_type, secret = world.data.ticket_type, world.plan.jwt_secret
     wanted = range(supply(world.plan.seconds))
-    return _rate(world, [hold_ticket(ticket_type, secret) for _ in wanted], status=201)
+    return _rate(world, [hold_ticket(ticket_type, new_token(secret)) for _ in wanted], status=201)
 
 
 def whole_purchases(world: World) -> float:

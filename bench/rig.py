@@ -111,15 +111,21 @@ def stores(folder: Path) -> Iterator[Stores]:
 
 
 @contextmanager
-def service(folder: Path, cores: Cores, stores: Stores) -> Iterator[Server]:
-    """The service with its own gunicorn settings, on the service's core."""
+def service(
+    folder: Path, cores: Cores, stores: Stores, app: str = "wsgi:app", **settings: str
+) -> Iterator[Server]:
+    """The service with its own gunicorn settings, on the service's core.
+
+    `settings`: environment variables, in addition to ours.
+    """
     port = free_port()
-    command = [*GUNICORN, "-c", "gunicorn.conf.py", "wsgi:app"]
+    command = [*GUNICORN, "-c", "gunicorn.conf.py", app]
     env = {
         "DATABASE_URL": stores.database_url,
         "REDIS_URL": stores.redis_url,
         "PORT": str(port),
         **WIDE_OPEN,
+        **settings,
     }
     with _serving(folder, f"service-{port}", command, port, "/health/ready", cores, env) as server:
         yield server

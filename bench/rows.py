@@ -63,7 +63,8 @@ def rows(
         return [hold_seat(seat, new_token(jwt_secret)) for seat in seats]
 
     def ticket_holds() -> Iterable[bytes]:
-        return [hold_ticket(data.ticket_type, jwt_secret) for _ in range(supply(seconds))]
+        buyers = (new_token(jwt_secret) for _ in range(supply(seconds)))
+        return [hold_ticket(data.ticket_type, token) for token in buyers]
 
     return [
         Row("GET /events", 0.8, 1.1, lambda: repeat(get_request("/api/v1/events"))),
@@ -176,9 +177,8 @@ def new_token(jwt_secret: str) -> str:
     return make_token(str(uuid.uuid4()), "user", jwt_secret)
 
 
-def hold_ticket(ticket_type: Item, jwt_secret: str) -> bytes:
-    """A request that holds a ticket, by a new person."""
+def hold_ticket(ticket_type: Item, token: str) -> bytes:
+    """A request that holds one ticket."""
     items = [{"ticketTypeId": ticket_type.id, "quantity": 1}]
     body = {"eventId": ticket_type.event_id, "items": items}
-    authorization = f"Authorization: Bearer {new_token(jwt_secret)}"
-    return post_request("/api/v1/reservations", body, authorization)
+    return post_request("/api/v1/reservations", body, f"Authorization: Bearer {token}")

@@ -10,7 +10,7 @@ import pytest
 
 from dev.workspace import ROOT
 
-COMPILED = ["requirements.txt", "requirements-dev.txt"]
+COMPILED = ["requirements.txt", "requirements-dev.txt", "requirements-audit.txt"]
 
 
 def entries(path: Path) -> list[str]:

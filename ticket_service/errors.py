@@ -209,6 +209,12 @@ class ServiceUnavailable(ServiceError):
     retry_after = 1
 
 
+class Overloaded(ServiceUnavailable):
+    """More is asked than this instance can answer. The request was not read."""
+
+    retry_after = 5  # if all came back after one second, there would be more and more of them
+
+
 class QueueUnavailable(ServiceUnavailable):
     """Redis did not answer, so there is no waiting room."""
 

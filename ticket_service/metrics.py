@@ -63,3 +63,7 @@ CONNECTIONS_CUT_OFF = Counter(
 )
 
 KEPT_BYTES = Gauge("ticket_kept_bytes", "Memory taken by kept answers", ["cache"])
+
+REQUESTS_SHED = Counter(
+    "ticket_requests_shed", "Requests refused unread, for more were asked than can be answered"
+)

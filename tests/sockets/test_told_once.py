@@ -28,8 +28,8 @@ def own_redis(servers, folder):
 
 @pytest.fixture(scope="module")
 def alone(own_redis, folder):
-    """An instance on a Redis of its own, where every call is its. Without the limit of sockets, whose
-    call is one for all people together."""
+    """An instance on a Redis of its own, where every call is its. Without the limit of sockets: its
+    calls are for all people together."""
     with run_service(folder, REDIS_URL=own_redis, SOCKETS_PER_PERSON="") as instance:
         yield instance
         instance.kill()

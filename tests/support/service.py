@@ -15,6 +15,7 @@ import psutil
 import urllib3
 
 from dev.processes import end, free_port, kill, running, wait_until
+from tests.support.logged_secrets import secrets_in
 
 JWT_SECRET = secrets.token_hex(32)
 
@@ -106,10 +107,12 @@ def run_service(
 ) -> Iterator[Service]:
     """Run an instance until the block ends. When the block begins, it answers.
 
-    `env`: environment variables, in addition to ours. `open_files`: its `ulimit -n`.
+    When it has ended, its log is searched for secrets. `env`: environment variables, in addition to
+    ours. `open_files`: its `ulimit -n`.
 
     Raises:
         ProcessFailed: it did not start; the message ends with its last log lines.
+        AssertionError: a secret is in its log.
     """
     port = free_port()
     log = folder / f"service-{port}.log"
@@ -122,6 +125,8 @@ def run_service(
         wait_until(service.answers, process, "the service", log)
         yield service
         service.stop()
+        found = secrets_in(log.read_text(errors="replace"), environment)
+        assert not found, "\n".join(["secrets are in the log:", *found[:10]])
 
 
 @contextmanager

@@ -37,7 +37,7 @@ FLOORS = [
 FILES = [
     *(
         path
-        for folder in (PACKAGE, "dev", "bench", "chaos")
+        for folder in (PACKAGE, "dev", "bench", "chaos", "soak")
         for path in sorted((ROOT / folder).rglob("*.py"))
     ),
     ROOT / "wsgi.py",

@@ -29,6 +29,7 @@ from ticket_service.http.responses import (
     Environ,
     Read,
     StartResponse,
+    cors_headers,
     current_environ,
     document_answer,
     error_answer,
@@ -108,14 +109,7 @@ class Edge:
         self._admin_port = str(admin_port) if admin_port else None
         self._reads: SizedCache[str, tuple[str, Read]] = SizedCache(MAX_URL_BYTES)
         metrics.KEPT_BYTES.labels("urls").set_function(lambda: self._reads.size)
-        self._cors = {
-            origin: [
-                ("Access-Control-Allow-Origin", origin),
-                ("Access-Control-Allow-Credentials", "true"),
-                ("Access-Control-Expose-Headers", "ETag, Retry-After, X-Request-ID"),
-            ]
-            for origin in allowed_origins
-        }
+        self._cors = {origin: cors_headers(origin) for origin in allowed_origins}
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request, as WSGI defines it."""

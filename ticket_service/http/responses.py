@@ -42,6 +42,16 @@ SECURITY_HEADERS = [
 """On every answer, since it is JSON: a browser must not show, run or embed it. There is no
 Strict-Transport-Security: that is for the gateway, which terminates TLS."""
 
+
+def cors_headers(origin: str) -> list[tuple[str, str]]:
+    """What lets a page of this origin read an answer."""
+    return [
+        ("Access-Control-Allow-Origin", origin),
+        ("Access-Control-Allow-Credentials", "true"),
+        ("Access-Control-Expose-Headers", "ETag, Retry-After, X-Request-ID"),
+    ]
+
+
 STATUS_OF_CODE = {
     "VALIDATION_ERROR": 400,
     "AUTHENTICATION_REQUIRED": 401,

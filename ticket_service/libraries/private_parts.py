@@ -121,6 +121,8 @@ GUNICORN = Library(
     "27.0.1",
     [
         Part(f"{_WORKER}.__init__", "self args kwargs", "adds the list of connections"),
+        Part(f"{_WORKER}.run", "self", "accepts connections", uses="server_class"),
+        Part(f"{_WORKER}.server_class", None, "what accepts connections"),
         Part(f"{_WORKER}.handle", "self listener client addr", "gives turns and time-outs"),
         Part(
             f"{_WORKER}.handle_request",
@@ -129,7 +131,7 @@ GUNICORN = Library(
         ),
         Part(f"{_WORKER}.handle_error", "self req client addr exc", "refusals are JSON, not HTML"),
         Part(f"{_WORKER}.handle_exit", "self sig frame", "SIGTERM: drains before it stops"),
-        Part(f"{_WORKER}.alive", None, "its loop ends when this is False"),
+        Part(f"{_WORKER}.alive", None, "ends its loop when False"),
         Part(f"{_WORKER}.cfg", None, "the time that a connection may be idle"),
         Part(f"{_WORKER}.log", None, "its log"),
         Part(f"{_WORKER}.worker_connections", None, "how many places there are"),
@@ -160,6 +162,8 @@ GEVENT = Library(
     "gevent",
     "26.9.0",
     [
+        Part("gevent.server:StreamServer.do_read", "self", "turns connections away"),
+        Part("gevent.server:StreamServer.max_accept", None, "lets in a few at a time"),
         Part("gevent.socket:socket._sock", None, "ends reading without failing a wait"),
         Part("gevent.socket:socket.send", "self data flags timeout", "0.0: does not wait"),
     ],
@@ -169,9 +173,7 @@ SMOREST = Library(
     "flask-smorest",
     "0.47.0",
     [
-        Part(
-            "flask_smorest:Api._register_error_handlers", "self", "empty: http/errors.py has them"
-        ),
+        Part("flask_smorest:Api._register_error_handlers", "self", "empty: errors.py has them"),
         Part("flask_smorest:Api.ERROR_SCHEMA", None, "the shape of our errors"),
         Part("flask_smorest:Api.DEFAULT_ERROR_RESPONSE_NAME", None, "each answer is described"),
         Part(

@@ -22,6 +22,7 @@ from gunicorn.http.unreader import SocketUnreader
 
 from ticket_service import metrics
 from ticket_service.libraries import private_parts
+from ticket_service.server.overload import Overload
 
 MAX_CONNECTIONS = 10_000
 """Connections of one instance, if the limit of open files allows so many."""
@@ -106,6 +107,14 @@ def hang_up(sock: Any, patience: float = 0.0) -> None:
             gevent.sleep(0)
 
 
+class RefusedUnread(ParseException):
+    """The request is refused unread, since it waited too long."""
+
+    def __init__(self, received: bytes) -> None:
+        super().__init__()
+        self.received = received
+
+
 class Connections:
     """The open connections of this instance, and which of them wait for their clients."""
 
@@ -166,10 +175,13 @@ class Connections:
 class Incoming(SocketUnreader):
     """Reads what a client sends, with a size limit for the head and a time-out for each wait."""
 
-    def __init__(self, sock: Any, connections: Connections, idle_timeout: float) -> None:
+    def __init__(
+        self, sock: Any, connections: Connections, overload: Overload, idle_timeout: float
+    ) -> None:
         super().__init__(sock)
         self._raw_socket = private_parts.raw_socket(sock)
         self._connections = connections
+        self._overload = overload
         self._idle_timeout = idle_timeout
         self._in_head = True
         self._room = MAX_HEAD
@@ -199,7 +211,8 @@ class Incoming(SocketUnreader):
     def chunk(self, size_hint: int | None = None) -> bytes:
         """Return the next bytes, or none at the end of the connection or of the idle time.
 
-        Raises LimitRequestHeaders or HeadTimeout in the head, TimeoutError in the body.
+        Raises LimitRequestHeaders, HeadTimeout or RefusedUnread in the head, or TimeoutError in
+        the body.
         """
         if not self._in_head:
             return self._receive_body(size_hint or _BETWEEN_CHUNKS)
@@ -207,6 +220,8 @@ class Incoming(SocketUnreader):
             raise LimitRequestHeaders("the head is too large")
         if not self._deadline:
             data = self._receive_first()
+            if data and self._overload.refuses(self._raw_socket, data):
+                raise RefusedUnread(data)
             self._deadline = time.monotonic() + HEAD_TIMEOUT
         else:
             try:

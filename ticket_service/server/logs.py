@@ -79,7 +79,8 @@ def _configuration(level: str) -> dict[str, Any]:
         },
         "root": {"level": level, "handlers": ["stdout"]},
         "loggers": {
-            "gunicorn.error": {"propagate": True},
+            # With all details, it logs paths, and a path may have a token in it.
+            "gunicorn.error": {"propagate": True, "level": "INFO" if level == "DEBUG" else level},
             "socketio": {"level": "ERROR"},  # below, it logs whole messages, with tokens
         },
     }

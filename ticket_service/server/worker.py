@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import gc
+import logging
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from http import HTTPStatus
 from socket import socket
 from types import FrameType
 from typing import Any
 
 import gevent
+from gevent.server import StreamServer
 from gunicorn import util
 from gunicorn.http.errors import LimitRequestHeaders, LimitRequestLine, ParseException
 from gunicorn.workers.ggevent import GeventWorker
 
 from ticket_service.http.responses import REQUEST_ID, SECURITY_HEADERS, error_body, new_request_id
+from ticket_service.libraries import private_parts
 from ticket_service.messages import sentence
 from ticket_service.server.connections import (
     CLIENT_TIMEOUT,
@@ -25,11 +29,15 @@ from ticket_service.server.connections import (
     HeadTimeout,
     Incoming,
     Parser,
+    RefusedUnread,
     hang_up,
 )
+from ticket_service.server.overload import EACH_ACCEPT, Overload
 
 IDLE_GRACE = 0.5
 """Seconds after which idle connections are closed when the worker stops, again and again."""
+
+log = logging.getLogger(__name__)
 
 _STATUS_OF_ERROR: dict[type[BaseException], int] = {
     HeadTimeout: 408,
@@ -47,6 +55,33 @@ def tune_garbage_collection() -> None:
     gc.set_threshold(10_000)
 
 
+class Doorkeeper(StreamServer):
+    """Accepts connections, and turns some away while the instance is overloaded."""
+
+    def __init__(self, overload: Overload, listener: Any, handle: Any, spawn: Any) -> None:
+        self._overload = overload
+        super().__init__(listener, handle, spawn=spawn)
+
+    @property
+    def max_accept(self) -> int:  # type: ignore[override] # gevent only reads it
+        """How many connections are let in at most in one turn of the event loop."""
+        return EACH_ACCEPT if self._overload.present else super().max_accept
+
+    def do_read(self) -> Any:
+        """Accept one connection. Returns None if there is none, or none is let in now."""
+        if self._overload.present and self._overload.turn_is_full():
+            return None
+        for _ in range(EACH_ACCEPT):
+            accepted = super().do_read()
+            if accepted is None or not self._overload.present:
+                return accepted
+            client, _ = accepted
+            if not self._overload.turns_away(private_parts.raw_socket(client)):
+                return accepted
+            client.close()
+        return None
+
+
 class Worker(GeventWorker):
     """Serves connections in turn, and closes idle ones when it stops.
 
@@ -58,10 +93,17 @@ class Worker(GeventWorker):
         super().__init__(*args, **kwargs)
         self._connections = Connections(self.worker_connections)
         self._stopping = False
+        self.overload = Overload()
         self.on_drain: Callable[[], None] = lambda: None
         """Called on SIGTERM. When it returns, the worker accepts no more connections and calls
         `on_stop`, while it still serves the requests in progress."""
         self.on_stop: Callable[[], None] = lambda: None
+
+    def server_class(  # type: ignore[override] # a class to gunicorn, which only calls it
+        self, listener: Any, *, spawn: Any, **_: Any
+    ) -> Doorkeeper:
+        """Make what accepts connections; gunicorn's gevent worker calls this."""
+        return Doorkeeper(self.overload, listener, partial(self.handle, listener), spawn)
 
     def handle(self, listener: Any, client: Any, addr: Any) -> None:
         """Serve the requests of one connection until either side closes it.
@@ -69,7 +111,7 @@ class Worker(GeventWorker):
         gunicorn's worker waits for the rest of a head as long as for its first byte, and for a body
         without end.
         """
-        incoming = Incoming(client, self._connections, self.cfg.keepalive)
+        incoming = Incoming(client, self._connections, self.overload, self.cfg.keepalive)
         parser = Parser(self.cfg, incoming, addr)
         request = None
         with self._connections.place():
@@ -83,8 +125,12 @@ class Worker(GeventWorker):
                     self.handle_request(listener_name, request, client, addr)
             except StopIteration:
                 pass
+            except RefusedUnread as error:
+                with suppress(OSError):
+                    client.settimeout(LINGER_TIMEOUT)
+                    client.sendall(self.overload.answer(error.received))
             except OSError as error:
-                self.log.debug("the client is gone", extra={"error": type(error).__name__})
+                log.debug("the client is gone", extra={"error": type(error).__name__})
             except Exception as error:
                 self.handle_error(request, client, addr, error)
             finally:
