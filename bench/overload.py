@@ -77,7 +77,11 @@ def main() -> None:
     cores = Cores.split()
     os.sched_setaffinity(0, cores.ours)
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ticket-bench-")))
+        folder = Path(
+            stack.enter_context(
+                tempfile.TemporaryDirectory(prefix="ticket-bench-", dir=machine.data_folder())
+            )
+        )
         stores = stack.enter_context(rig.stores(folder))
         print(*machine.facts(cores, stores, data.describe(stores.database_url)), sep="\n")
         content = data.load(stores.database_url, 1)

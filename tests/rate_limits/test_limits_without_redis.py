@@ -46,7 +46,7 @@ def test_without_redis_nobody_is_refused_and_with_it_everybody_again(
     assert flood(partial(search, instance.service, new_address()), 5 * LIMIT) == [200] * 5 * LIMIT
     instance.redis.restore()
     instance.redis_is("well", "back")
-    exhaust(ask)  # its window goes on
+    exhaust(ask, 0)  # its window goes on
     exhaust(partial(search, instance.service, new_address()), LIMIT)
 
 
