@@ -35,7 +35,7 @@ check: $(INSTALLED) $(JS_INSTALLED) ## Everything that must pass: format, lint, 
 	@$(PY) -m ruff check .
 	@$(PY) -m mypy
 	@$(PY) -m pytest
-	@$(PY) -m pytest -n 2 --dist load -m chaos
+	@$(PY) -m pytest -n 2 --dist load -m long
 	@$(PY) -m chaos --seconds 30 --seed 3 --weather $(SHORT_WEATHER)
 
 format: $(INSTALLED) ## Format the code and mend what the linter can

@@ -36,7 +36,6 @@ LONG = (
     "test_redis_states.py",
     "test_races.py",
     "test_deadlines.py",
-    "test_bench.py",
     "test_newcomers.py",
     "test_rolling_restart.py",
     "test_longest_stay.py",

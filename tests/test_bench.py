@@ -10,6 +10,8 @@ import pytest
 
 from dev.workspace import ROOT
 
+pytestmark = pytest.mark.long
+
 ROWS = [
     "Purchases: ",
     "POST /seats/reserve p50",

@@ -8,7 +8,7 @@ import pytest
 
 from chaos.variants_run import RED, run
 
-pytestmark = pytest.mark.chaos
+pytestmark = pytest.mark.long
 
 
 @pytest.fixture
