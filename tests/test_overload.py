@@ -6,12 +6,15 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
+import pytest
 import urllib3
 
 from bench.crowd import Crowd
 from bench.rows import get_request
 from tests.support.degradation import eventually
 from tests.support.service import Service
+
+pytestmark = pytest.mark.long  # it needs the machine
 
 StartService = Callable[..., Service]
 
