@@ -31,7 +31,7 @@ MAX_BODY_BYTES = 64 * 1024
 """The largest sensible request, a hundred ticket lines, has a tenth of it."""
 
 
-def _body(schema: Schema) -> Any:
+def _body() -> Any:
     """Return the JSON body of the request.
 
     Raises UnsupportedMediaType if its content type is not JSON or it is compressed,
@@ -57,24 +57,21 @@ def _body(schema: Schema) -> Any:
         raise InvalidInput({"body": ["Not valid JSON."]}) from error
 
 
-def _headers(schema: Schema) -> dict[str, str]:
-    """Return the headers that the schema has."""
-    environ = current_environ.get()
+def _headers_of(schema: Schema) -> Callable[[], dict[str, str]]:
+    """Return a function that returns the headers which the schema has."""
     names = {field.data_key or name for name, field in schema.fields.items()}
     keys = {name: f"HTTP_{name.upper().replace('-', '_')}" for name in names}
-    return {name: environ[key] for name, key in keys.items() if key in environ}
+
+    def headers() -> dict[str, str]:
+        environ = current_environ.get()
+        return {name: environ[key] for name, key in keys.items() if key in environ}
+
+    return headers
 
 
-def _query(schema: Schema) -> dict[str, str]:
+def _query() -> dict[str, str]:
     """Return the parameters in the query string. Of one that is repeated, the first counts."""
     return Request(current_environ.get()).args.to_dict()
-
-
-_PLACES: dict[str, Callable[[Schema], Any]] = {
-    "json": _body,
-    "headers": _headers,
-    "query": _query,
-}
 
 
 def _sentence(schema: Schema, faults: Mapping[Any, Any]) -> dict[str, Any]:
@@ -100,13 +97,14 @@ class Blueprint(SmorestBlueprint):
         The view raises InvalidInput with the faults by field, and what `_body` raises.
         """
         describe = super().arguments(schema, location=location, error_status_code=400)
-        take = _PLACES[location]
+        places = {"json": _body, "headers": _headers_of(schema), "query": _query}
+        take = places[location]
 
         def decorator(view: View) -> View:
             @wraps(describe(view))  # for its description
             def wrapper(*args: Any, **kwargs: Any) -> Any:
                 try:
-                    argument = schema.load(take(schema))
+                    argument = schema.load(take())
                 except ValidationError as error:
                     faults = error.normalized_messages()
                     raise InvalidInput(faults, **_sentence(schema, faults)) from error
