@@ -5,11 +5,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import random
 from typing import Any
 
+from tests.support.broken import changed_script, lock_no_seats_in_redis
 from ticket_service.app import create_app
 from ticket_service.config import Settings
 from ticket_service.errors import SaleNotOpen
@@ -20,9 +20,7 @@ from ticket_service.services.holds import HoldRequest
 from ticket_service.services.seat_holds import SeatHolds
 from ticket_service.stores import waiting_lines
 from ticket_service.stores.postgres import SqlScript
-from ticket_service.stores.redis import LuaScript
 from ticket_service.stores.sql_files import read_statements
-from ticket_service.stores.waiting_lines import WaitingLines
 
 PART = 0.2
 """How often something goes wrong that does not always."""
@@ -60,18 +58,9 @@ def lose_some(holds: SeatHolds, request: HoldRequest, seat_ids: list[str]) -> An
     return reservation
 
 
-def changed(name: str, old: str, new: str) -> LuaScript:
-    """A script of the waiting room, with one piece of it replaced."""
-    script = LuaScript("waiting_room", name)
-    assert script.source.count(old) == 1
-    script.source = script.source.replace(old, new)
-    script.sha = hashlib.sha1(script.source.encode()).hexdigest()
-    return script
-
-
 def admit_by(old: str, new: str) -> None:
     """Admit people by a script with one piece of it replaced."""
-    script, usual = changed("queue_admit", old, new), waiting_lines._script
+    script, usual = changed_script("queue_admit", old, new), waiting_lines._script
     waiting_lines._script = lambda name: script if name == "queue_admit" else usual(name)
 
 
@@ -99,12 +88,7 @@ match os.environ["VARIANT"]:
         HoldRequest.new = refuse  # type: ignore[method-assign, assignment]
     case "seats are not locked":
         seat_holds.HOLD_SEATS = without_seat_locks()
-        pass_gate = WaitingLines.pass_gate
-        WaitingLines.pass_gate = (  # type: ignore[method-assign]
-            lambda self, event_id, user_id, seat_ids, owner: pass_gate(
-                self, event_id, user_id, [], owner
-            )
-        )
+        lock_no_seats_in_redis()
     case "a commit is lost":
         hold = SeatHolds._hold
         SeatHolds._hold = lose_some  # type: ignore[method-assign, assignment]

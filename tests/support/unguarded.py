@@ -3,7 +3,6 @@
 `UNGUARDED` names the guard. Run as `gunicorn -c gunicorn.conf.py tests.support.unguarded:app`.
 """
 
-import hashlib
 import os
 import secrets
 from typing import Any
@@ -11,12 +10,13 @@ from typing import Any
 from gunicorn.http.body import Body, LengthReader
 from gunicorn.http.message import Request
 
+from tests.support.broken import changed_script, lock_no_seats_in_redis
 from ticket_service.app import create_app
 from ticket_service.config import Settings
 from ticket_service.realtime.budgets import NewcomerLimit
 from ticket_service.server.connections import _Request
 from ticket_service.services import expiry, payments, reservations, seat_holds, ticket_holds
-from ticket_service.stores import keys, redis
+from ticket_service.stores import keys
 from ticket_service.stores.guards import Guards
 from ticket_service.stores.postgres import SqlScript
 from ticket_service.stores.sessions import Sessions
@@ -36,16 +36,6 @@ def without(script: SqlScript, *titles: str) -> SqlScript:
     )
     assert left.call.count("EXECUTE") == len(calls) - len(titles)
     return left
-
-
-def open_door() -> redis.LuaScript:
-    """Return the script that lets people in, without its check of how many are inside."""
-    script = redis.LuaScript("waiting_room", "queue_enter")
-    look = "redis.call('ZCARD', WAITING) > 0 or redis.call('ZCARD', INSIDE) >= threshold"
-    assert script.source.count(look) == 1
-    script.source = script.source.replace(look, "redis.call('ZCARD', WAITING) > 0")
-    script.sha = hashlib.sha1(script.source.encode()).hexdigest()
-    return script
 
 
 def enter_in_two_calls(lines: WaitingLines, event_id: str, user_id: str) -> Place:
@@ -69,12 +59,7 @@ def without_body_of_get(request: Any) -> None:
 match os.environ["UNGUARDED"]:
     case "seat rows":
         seat_holds.HOLD_SEATS = without(seat_holds.HOLD_SEATS, "lock_seats")
-        take_locks = WaitingLines.pass_gate
-        WaitingLines.pass_gate = (  # type: ignore[method-assign]
-            lambda self, event_id, user_id, seat_ids, owner: take_locks(
-                self, event_id, user_id, [], owner
-            )
-        )
+        lock_no_seats_in_redis()
     case "stock rows":
         ticket_holds.HOLD_TICKETS = without(ticket_holds.HOLD_TICKETS, "lock_ticket_types")
     case "buyer":
@@ -84,7 +69,10 @@ match os.environ["UNGUARDED"]:
             reservations.CANCEL, "lock_reservation", "lock_its_seats", "lock_its_ticket_types"
         )
     case "threshold":
-        OPEN_DOOR, enter = open_door(), WaitingLines.enter
+        look = "redis.call('ZCARD', WAITING) > 0"
+        enough = "redis.call('ZCARD', INSIDE) >= threshold"
+        OPEN_DOOR = changed_script("queue_enter", f"{look} or {enough}", look)
+        enter = WaitingLines.enter
         WaitingLines.enter = enter_in_two_calls  # type: ignore[method-assign, assignment]
     case "buyer who cancels":
         statements = read_statements("cancel")
