@@ -9,21 +9,18 @@ from __future__ import annotations
 import argparse
 import datetime
 import os
-import secrets
-import signal
 import sys
 import tempfile
 from pathlib import Path
-from types import FrameType
 
 import psycopg2
 from redis import RedisError
 
-from bench import calls, growth, machine, results, scaling
+from bench import calls, growth, machine, results, rig, scaling
 from bench.rig import Cores, Plan
 from bench.wire import LoadFailed
 from dev.processes import ProcessFailed
-from dev.workspace import STOP_SIGNALS
+from dev.signals import exit_on_stop_signals
 from ticket_service.config import ConfigError
 
 PARTS = {"calls": calls.run, "growth": growth.run, "scaling": scaling.run}
@@ -44,8 +41,7 @@ def main() -> None:
         parser.error(f"unknown part: {', '.join(unknown)}")
     if sys.platform != "linux":
         sys.exit("make bench: pinning to cores and epoll need Linux.")
-    for number in STOP_SIGNALS:
-        signal.signal(number, _stop)
+    exit_on_stop_signals("make bench: stopped.")
     try:
         sys.exit(run(arguments))
     except (ConfigError, LoadFailed, ProcessFailed, psycopg2.Error, RedisError) as error:
@@ -54,7 +50,7 @@ def main() -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Measure and print. Returns the exit status."""
-    secret, service_token = _settings()
+    secret, service_token = rig.settings()
     cores = Cores.split()
     os.sched_setaffinity(0, cores.ours)
     figures: list[results.Figure] = []
@@ -83,23 +79,6 @@ def run(arguments: argparse.Namespace) -> int:
         kept = results.Run(machine.name(), today, [sizes, *machine.versions()], figures)
         print(f"Kept in bench/results/{kept.keep().name}")
     return int(faults > 0)
-
-
-def _settings() -> tuple[str, str]:
-    """Set the environment of all that is started. Returns the secret of tokens, and the token of
-    other services."""
-    secret, service_token = secrets.token_hex(32), secrets.token_hex(32)
-    os.environ.update(ENVIRONMENT="development", DB_SCHEMA="public")
-    os.environ.update(JWT_ALGORITHM="HS256", JWT_SECRET=secret, INTERNAL_API_TOKEN=service_token)
-    return secret, service_token
-
-
-def _stop(number: int, frame: FrameType | None) -> None:
-    """Exit through every `with` block. Further signals are ignored, so that nothing stays
-    behind."""
-    for other in STOP_SIGNALS:
-        signal.signal(other, signal.SIG_IGN)
-    sys.exit("make bench: stopped.")
 
 
 if __name__ == "__main__":

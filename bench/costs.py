@@ -18,7 +18,7 @@ from bench.growth_calls import ASKERS
 from bench.load import measure
 from bench.results import Figure
 from bench.rig import Plan, Server, Stores
-from bench.rows import get_request, new_token
+from bench.rows import bearer, get_request, new_token
 from bench.socket_load import Listener
 from dev.make_token import make_token
 
@@ -124,7 +124,7 @@ def _buy(plan: Plan, service: Server, seats: Iterator[Item]) -> int:
 def _poll(plan: Plan, service: Server, event_id: str) -> int:
     path = f"/api/v1/queue/status/{event_id}"
     tokens = (make_token(user, "user", plan.jwt_secret) for user in ASKERS)
-    polls = [get_request(path, f"Authorization: Bearer {token}") for token in tokens]
+    polls = [get_request(path, bearer(token)) for token in tokens]
     return measure([service.port], iter(polls * 10), plan.seconds).statuses.total()
 
 

@@ -13,6 +13,7 @@ from statistics import median
 from bench import growth_calls as do
 from bench.results import Figure
 from bench.rig import Outcome, Plan
+from bench.rows import supply
 from bench.worlds import World, worlds
 
 WANTED = 1.2
@@ -54,7 +55,7 @@ class Dimension:
 def run(plan: Plan) -> Outcome:
     """Measure all. Raises LoadFailed, ProcessFailed, psycopg2.Error, RedisError."""
     plan = replace(plan, seconds=plan.seconds / 2)
-    holds = 4 * plan.rounds * do.supply(plan.seconds)
+    holds = 4 * plan.rounds * supply(plan.seconds)
     figures = []
     print(f"The same calls with little and with much (wanted: {WANTED} times as long at most)")
     with worlds(plan, holds) as (small, large):

@@ -10,25 +10,17 @@ from urllib.parse import quote
 
 import redis
 
-from bench import purchases, sockets
+from bench import lines, purchases, sockets
 from bench.data import Item
-from bench.load import CONNECTIONS, WARM_UP, measure
-from bench.rows import get_request, hold_seat, hold_ticket, new_token, post_request
+from bench.load import CONNECTIONS, measure
+from bench.rows import bearer, get_request, hold_seat, hold_ticket, new_token, post_request, supply
 from bench.socket_load import Broadcast
 from bench.wire import LoadFailed
 from bench.worlds import World
 from dev.make_token import make_token
 
-FASTEST = 3_000
-"""Holds a second for which there is a supply. A faster service ends a round early."""
-
-ASKERS = [str(uuid.uuid4()) for _ in range(500)]
+ASKERS = [str(uuid.uuid4()) for _ in range(lines.ASKERS)]
 """People who ask for their place again and again."""
-
-
-def supply(seconds: float) -> int:
-    """How many seats a measurement may use up."""
-    return round(FASTEST * seconds * (1 + WARM_UP))
 
 
 def seat_holds(world: World) -> float:
@@ -99,9 +91,7 @@ def _asked(
     """People who repeat their requests, all of them in a mixed order."""
     secret = world.plan.jwt_secret
     turns = [
-        request
-        for user in people
-        for request in requests(f"Authorization: Bearer {make_token(user, 'user', secret)}")
+        request for user in people for request in requests(bearer(make_token(user, "user", secret)))
     ]
     random.Random(0).shuffle(turns)
     return _rate(world, cycle(turns))

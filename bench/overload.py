@@ -10,20 +10,19 @@ from __future__ import annotations
 import argparse
 import itertools
 import os
-import secrets
 import statistics
 import sys
 import tempfile
-import threading
 import time
 from array import array
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from bench import data, machine, rig
 from bench.crowd import Crowd
+from bench.repeated import repeated
 from bench.rig import Cores, Server
 from bench.rows import hold_ticket, new_token
 
@@ -71,9 +70,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.overload", description=__doc__)
     parser.add_argument("--seconds", type=float, default=120.0, help="of the overload")
     seconds = parser.parse_args().seconds
-    secret = secrets.token_hex(32)
-    os.environ.update(ENVIRONMENT="development", DB_SCHEMA="public", JWT_ALGORITHM="HS256")
-    os.environ.update(JWT_SECRET=secret)
+    secret, _ = rig.settings()
     cores = Cores.split()
     os.sched_setaffinity(0, cores.ours)
     with ExitStack() as stack:
@@ -136,23 +133,18 @@ def _phase(service: Server, requests: Iterator[bytes], seconds: float, rate: flo
 
 @contextmanager
 def _probed(service: Server) -> Iterator[Sequence[float]]:
-    """The seconds of each call of /health/live while the block runs."""
+    """The seconds of each call of /health/live while the block runs; also of those that ended
+    without an answer."""
     times = array("d")
-    over = threading.Event()
 
     def probe() -> None:
-        while not over.wait(PROBE_INTERVAL):
-            began = time.perf_counter()
+        began = time.perf_counter()
+        with suppress(OSError):
             service.get("/health/live")
-            times.append(time.perf_counter() - began)
+        times.append(time.perf_counter() - began)
 
-    thread = threading.Thread(target=probe)
-    thread.start()
-    try:
+    with repeated(probe, PROBE_INTERVAL):
         yield times
-    finally:
-        over.set()
-        thread.join()
 
 
 def _p99_ms(times: Sequence[float]) -> float:

@@ -21,7 +21,7 @@ from bench.load import WARM_UP
 from bench.report import Result
 from bench.results import Figure
 from bench.rig import Plan
-from bench.rows import get_request, hold_seat, new_token, post_request
+from bench.rows import bearer, get_request, hold_seat, new_token, post_request
 from bench.wire import POLL_TIMEOUT, Connection, LoadFailed, Loop
 
 BUYERS = 32
@@ -71,7 +71,7 @@ Purchase = Generator[Step, Connection, None]
 def purchase(seat: Item, jwt_secret: str, service_token: str) -> Purchase:
     """The steps of one buyer. Sent to it is the connection with the answer to the last step."""
     token = new_token(jwt_secret)
-    mine = f"Authorization: Bearer {token}"
+    mine = bearer(token)
     seat_map = f"/api/v1/seats/events/{seat.event_id}"
     yield Step("GET /events/{id}", get_request(f"/api/v1/events/{seat.event_id}"))
     check = f"/api/v1/queue/check/{seat.event_id}"

@@ -103,6 +103,15 @@ class Stores:
     """Whether both were started here, on our cores."""
 
 
+def settings() -> tuple[str, str]:
+    """Set the environment of all that is started. Returns the secret of tokens, and the token of
+    other services."""
+    secret, service_token = secrets.token_hex(32), secrets.token_hex(32)
+    os.environ.update(ENVIRONMENT="development", DB_SCHEMA="public")
+    os.environ.update(JWT_ALGORITHM="HS256", JWT_SECRET=secret, INTERNAL_API_TOKEN=service_token)
+    return secret, service_token
+
+
 @contextmanager
 def stores(folder: Path) -> Iterator[Stores]:
     """PostgreSQL and Valkey: those of the environment, else our own until the block ends."""

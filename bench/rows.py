@@ -110,7 +110,7 @@ def _queue_rows(open_id: str, lines: Lines, jwt_secret: str) -> list[Row]:
     def asked(ask: Callable[[str, str], bytes], *event_ids: str) -> Callable[[], Iterable[bytes]]:
         """Everyone in turn, about these events in turn."""
         return lambda: cycle(
-            ask(event_id, f"Authorization: Bearer {token}")
+            ask(event_id, bearer(token))
             for token, event_id in zip(tokens, cycle(event_ids), strict=False)
         )
 
@@ -169,7 +169,12 @@ def post_request(path: str, body: object, *headers: str) -> bytes:
 def hold_seat(seat: Item, token: str) -> bytes:
     """A request that holds a seat."""
     body = {"eventId": seat.event_id, "seatIds": [seat.id]}
-    return post_request("/api/v1/seats/reserve", body, f"Authorization: Bearer {token}")
+    return post_request("/api/v1/seats/reserve", body, bearer(token))
+
+
+def bearer(token: str) -> str:
+    """The header line of a person."""
+    return f"Authorization: Bearer {token}"
 
 
 def new_token(jwt_secret: str) -> str:
@@ -181,4 +186,4 @@ def hold_ticket(ticket_type: Item, token: str) -> bytes:
     """A request that holds one ticket."""
     items = [{"ticketTypeId": ticket_type.id, "quantity": 1}]
     body = {"eventId": ticket_type.event_id, "items": items}
-    return post_request("/api/v1/reservations", body, f"Authorization: Bearer {token}")
+    return post_request("/api/v1/reservations", body, bearer(token))

@@ -16,11 +16,11 @@ from typing import NamedTuple
 from redis import Redis
 
 from bench import costs, data, holds_alone, purchases, rig
-from bench.growth_calls import ASKERS, supply
+from bench.growth_calls import ASKERS
 from bench.load import measure
 from bench.results import Figure
 from bench.rig import Cores, Outcome, Plan, Server, Stores
-from bench.rows import hold_seat, new_token, post_request
+from bench.rows import bearer, hold_seat, new_token, post_request, supply
 from bench.wire import LoadFailed
 from dev.make_token import make_token
 
@@ -65,12 +65,12 @@ class Installation:
         secret = plan.jwt_secret
         steps = (purchases.purchase(seat, secret, plan.service_token) for seat in self.seats)
         bought = purchases.buy(ports, steps, plan.seconds, None)
-        wanted = islice(self.seats, 2 * supply(plan.seconds))
+        wanted = islice(self.seats, supply(plan.seconds))
         holds = [hold_seat(seat, new_token(secret)) for seat in wanted]
         held = measure(ports, iter(holds), plan.seconds)
         path = f"/api/v1/queue/check/{self.event_id}"
         tokens = (make_token(user, "user", secret) for user in ASKERS)
-        checks = [post_request(path, {}, f"Authorization: Bearer {token}") for token in tokens]
+        checks = [post_request(path, {}, bearer(token)) for token in tokens]
         checked = measure(ports, cycle(checks), plan.seconds)
         if bought.wrong or set(held.statuses) != {201} or set(checked.statuses) != {200}:
             raise LoadFailed("wrong answers with several instances")
@@ -95,7 +95,7 @@ class Installation:
 def run(plan: Plan) -> Outcome:
     """Measure all. Raises LoadFailed, ProcessFailed, psycopg2.Error, RedisError."""
     plan = replace(plan, seconds=plan.seconds / 2)
-    seats = (2 * plan.rounds + 1) * (2 * supply(plan.seconds) + purchases.supply(plan.seconds))
+    seats = (2 * plan.rounds + 1) * (supply(plan.seconds) + purchases.supply(plan.seconds))
     with ExitStack() as stack:
         stores = stack.enter_context(rig.stores(plan.folder))
         content = data.load(stores.database_url, seats)

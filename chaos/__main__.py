@@ -10,14 +10,12 @@ from __future__ import annotations
 import argparse
 import secrets
 import shutil
-import signal
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
-from types import FrameType
 
 from chaos import checks, report, tables
 from chaos.crowd import OBSERVERS, People, people
@@ -27,7 +25,7 @@ from chaos.pulse import be_quiet, pulse
 from chaos.scene import HOLD_SECONDS, Scene, scene
 from chaos.storm import storm
 from chaos.weather.kinds import WEATHER
-from dev.workspace import STOP_SIGNALS
+from dev.signals import exit_on_stop_signals
 
 BEFORE_SECONDS = 3.0
 """People are at work before the first fault."""
@@ -49,8 +47,7 @@ def main() -> None:
     for name in [name for name in names if not WEATHER[name].possible()]:
         print(f"{name}: not possible on this machine")
         names.remove(name)
-    for number in STOP_SIGNALS:
-        signal.signal(number, _stop)
+    exit_on_stop_signals(1)
     seed = secrets.randbelow(10_000) if arguments.seed is None else arguments.seed
     sys.exit(run(seed, arguments.seconds, names))
 
@@ -91,13 +88,6 @@ def _end(stage: Scene, crowd: People, folder: Path) -> list[str]:
     tables.dump(stage.target, folder)
     crowd.stop(OBSERVERS)
     return [f"the audit: {fault}" for fault in stage.audit()]
-
-
-def _stop(number: int, frame: FrameType | None) -> None:
-    """Exit through every `with` block. Further signals are ignored."""
-    for other in STOP_SIGNALS:
-        signal.signal(other, signal.SIG_IGN)
-    sys.exit(1)
 
 
 if __name__ == "__main__":

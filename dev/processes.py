@@ -13,7 +13,8 @@ from typing import BinaryIO
 
 import psutil
 
-from dev.workspace import ROOT, STOP_SIGNALS
+from dev.signals import STOP_SIGNALS
+from dev.workspace import ROOT
 
 
 class ProcessFailed(Exception):

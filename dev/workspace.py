@@ -2,12 +2,9 @@
 
 import os
 import secrets
-import signal
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 DEMO_BUYER_ID = "d0000000-0000-4000-8000-000000000001"
 DEMO_ADMIN_ID = "d0000000-0000-4000-8000-000000000002"

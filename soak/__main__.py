@@ -7,15 +7,12 @@ from __future__ import annotations
 
 import argparse
 import os
-import secrets
-import signal
 import sys
 import tempfile
 import time
 import uuid
 from contextlib import ExitStack, closing
 from pathlib import Path
-from types import FrameType
 
 import psycopg2
 from redis import RedisError
@@ -23,11 +20,11 @@ from redis import RedisError
 from bench import data, machine, purchases, rig
 from bench.data import Data, Item
 from bench.rig import Cores, Server
-from bench.rows import get_request, new_token, post_request
+from bench.rows import bearer, get_request, new_token, post_request
 from bench.wire import LoadFailed
 from dev.make_token import make_token
 from dev.processes import ProcessFailed
-from dev.workspace import STOP_SIGNALS
+from dev.signals import exit_on_stop_signals
 from soak import report
 from soak.buyers import Buyers
 from soak.client import Client, Record
@@ -72,8 +69,7 @@ def main() -> None:
     seconds = parser.parse_args().seconds
     if sys.platform != "linux":
         sys.exit("make soak: pinning to cores and epoll need Linux.")
-    for number in STOP_SIGNALS:
-        signal.signal(number, _stop)
+    exit_on_stop_signals("make soak: stopped.")
     try:
         sys.exit(run(seconds))
     except (ConfigError, LoadFailed, ProcessFailed, psycopg2.Error, RedisError) as error:
@@ -82,9 +78,7 @@ def main() -> None:
 
 def run(seconds: float) -> int:
     """Run the sale and print what it left. Returns the exit status."""
-    secret, service_token = secrets.token_hex(32), secrets.token_hex(32)
-    os.environ.update(ENVIRONMENT="development", DB_SCHEMA="public", JWT_ALGORITHM="HS256")
-    os.environ.update(JWT_SECRET=secret, INTERNAL_API_TOKEN=service_token)
+    secret, service_token = rig.settings()
     cores = Cores.split()
     os.sched_setaffinity(0, cores.ours)
     with ExitStack() as stack:
@@ -121,7 +115,7 @@ def _fill_cache(service: Server, content: Data, secret: str) -> None:
     path = f"/api/v1/queue/status/{content.ticket_type.event_id}"
 
     def visit() -> purchases.Purchase:
-        yield purchases.Step("status", get_request(path, _bearer(new_token(secret))))
+        yield purchases.Step("status", get_request(path, bearer(new_token(secret))))
 
     purchases.buy([service.port], (visit() for _ in range(TOKENS)), 600, None)
 
@@ -132,7 +126,7 @@ def _line(database_url: str, service: Server, event_id: str, secret: str) -> Ite
         connection.autocommit = True
         cursor.execute(_TICKET_TYPE, [event_id])
         [(ticket_type,)] = cursor.fetchall()
-    admin = _bearer(make_token(str(uuid.uuid4()), "admin", secret))
+    admin = bearer(make_token(str(uuid.uuid4()), "admin", secret))
     path, change = f"/api/v1/queue/admin/{event_id}", {"threshold": THRESHOLD}
     request = post_request(path, change, admin).replace(b"POST", b"PUT", 1)
     Client(service.port, Record()).ask("threshold", request)
@@ -143,18 +137,6 @@ def _audit(service: Server, service_token: str) -> bytes:
     """What the service says of its books."""
     request = get_request("/api/v1/internal/audit", f"X-Internal-Token: {service_token}")
     return Client(service.port, Record()).ask("audit", request).body
-
-
-def _bearer(token: str) -> str:
-    return f"Authorization: Bearer {token}"
-
-
-def _stop(number: int, frame: FrameType | None) -> None:
-    """Exit through every `with` block. Further signals are ignored, so that nothing stays
-    behind."""
-    for other in STOP_SIGNALS:
-        signal.signal(other, signal.SIG_IGN)
-    sys.exit("make soak: stopped.")
 
 
 if __name__ == "__main__":

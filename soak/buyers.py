@@ -17,7 +17,7 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 
 from bench.data import Item
-from bench.rows import get_request, hold_seat, hold_ticket, new_token, post_request
+from bench.rows import bearer, get_request, hold_seat, hold_ticket, new_token, post_request
 from soak.client import Client, Lost, Record, Wrong
 
 AT_ONCE = 64
@@ -95,7 +95,7 @@ class Buyers:
 
     def _buy(self, client: Client) -> None:
         token = new_token(self._jwt_secret)
-        mine = f"Authorization: Bearer {token}"
+        mine = bearer(token)
         item = self._ticket_type if random.random() < STANDING else self._seats.popleft()
         self._look_around(client, item, mine)
         take = hold_ticket if item is self._ticket_type else hold_seat
@@ -129,7 +129,7 @@ class Buyers:
         """The one who paid first cancels, and is refunded."""
         item, reservation, token = self._paid.popleft()
         path = f"/api/v1/reservations/{reservation}/cancel"
-        client.ask("cancel paid", post_request(path, {}, f"Authorization: Bearer {token}"))
+        client.ask("cancel paid", post_request(path, {}, bearer(token)))
         self._report(client, reservation, "refunded")
         self._record.did("refunded")
         self._give_back(item)

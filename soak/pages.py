@@ -17,7 +17,7 @@ from typing import Any
 import websocket
 
 from bench.data import Item
-from bench.rows import hold_ticket, post_request
+from bench.rows import bearer, hold_ticket, post_request
 from dev.make_token import make_token
 from soak.buyers import EXPIRED, with_key
 from soak.client import Client, Lost, Record, Wrong
@@ -113,7 +113,7 @@ class Pages:
             held = client.ask("hold after the line", take, 200, 201, OUTSIDE)
             if held.status != OUTSIDE:
                 path = f"/api/v1/reservations/{json.loads(held.body)['reservation']['id']}/cancel"
-                cancel = post_request(path, {}, _bearer(token))
+                cancel = post_request(path, {}, bearer(token))
                 client.ask("cancel after the line", cancel, 200, EXPIRED)
         finally:
             client.close()
@@ -132,10 +132,6 @@ class Pages:
 
     def _until(self) -> float:
         return min(self._end, time.monotonic() + random.uniform(*STAY))
-
-
-def _bearer(token: str) -> str:
-    return f"Authorization: Bearer {token}"
 
 
 def _call(page: websocket.WebSocket, name: str, event_id: str) -> dict[str, Any]:

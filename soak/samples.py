@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from urllib.request import urlopen
@@ -11,6 +10,7 @@ import psycopg2
 from psycopg2.extensions import connection as Connection
 from redis import Redis
 
+from bench.repeated import repeated
 from bench.rig import Server, Stores
 from soak import GREENLETS
 from soak.flatness import Quantity
@@ -118,25 +118,11 @@ def sampled(measuring: Probe, seconds: float) -> Iterator[list[Mapping[str, floa
     """The samples that are taken while the block runs, for so many seconds, without those of the
     warm-up. Raises what `sample` raises when the block ends."""
     samples: list[Mapping[str, float]] = []
-    failure: list[Exception] = []
-    over = threading.Event()
     warm_up = min(WARM_UP, seconds / 3)
 
     def measure() -> None:
-        try:
-            over.wait(warm_up)
-            while not over.wait(min(INTERVAL, (seconds - warm_up) / 60)):
-                with suppress(TimeoutError):  # all processes may have been stopped meanwhile
-                    samples.append(measuring.sample())
-        except Exception as error:
-            failure.append(error)
+        with suppress(TimeoutError):  # all processes may have been stopped meanwhile
+            samples.append(measuring.sample())
 
-    thread = threading.Thread(target=measure)
-    thread.start()
-    try:
+    with repeated(measure, min(INTERVAL, (seconds - warm_up) / 60), after=warm_up):
         yield samples
-    finally:
-        over.set()
-        thread.join()
-    if failure:
-        raise failure[0]

@@ -1,7 +1,6 @@
 """More is asked than an instance can answer: it goes on answering, and refuses the rest at once."""
 
 import itertools
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -10,6 +9,7 @@ import pytest
 import urllib3
 
 from bench.crowd import Crowd
+from bench.repeated import repeated
 from bench.rows import get_request
 from tests.support.degradation import eventually
 from tests.support.service import Service
@@ -80,20 +80,13 @@ def overwhelm(service: Service, goes_on: Callable[[], bool], windows: int) -> tu
 def probed(service: Service) -> Iterator[list[int]]:
     """The statuses of /health/live, asked again and again while the block runs."""
     statuses: list[int] = []
-    over = threading.Event()
 
     def probe() -> None:
-        while not over.wait(0.1):
-            with suppress(urllib3.exceptions.HTTPError):
-                statuses.append(service.request("GET", "/health/live").status)
+        with suppress(urllib3.exceptions.HTTPError):
+            statuses.append(service.request("GET", "/health/live").status)
 
-    thread = threading.Thread(target=probe)
-    thread.start()
-    try:
+    with repeated(probe, 0.1):
         yield statuses
-    finally:
-        over.set()
-        thread.join()
 
 
 def test_an_overloaded_instance_answers_some_and_refuses_the_rest_at_once(
