@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from statistics import median
 
@@ -85,13 +85,18 @@ class Comparison:
 def table(rounds: Sequence[Sequence[Result]]) -> list[str]:
     """The medians over the rounds, one line for each row."""
     lines = [HEADER, *(_cells(results) for results in zip(*rounds, strict=True))]
+    return columns(lines, {HEADER.index("row"), HEADER.index("verdict")})
+
+
+def columns(lines: Sequence[Sequence[str]], text: Collection[int]) -> list[str]:
+    """Lines of cells, each under the one above: to the left in the columns with `text`, else to the
+    right."""
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    text = {HEADER.index("row"), HEADER.index("verdict")}
     return [
         " | ".join(
             cell.ljust(width) if column in text else cell.rjust(width)
             for column, (cell, width) in enumerate(zip(line, widths, strict=True))
-        )
+        ).rstrip()
         for line in lines
     ]
 

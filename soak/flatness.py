@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
+from bench.report import columns
+
 MIN_SAMPLES = 8
 """After the warm-up."""
 
@@ -81,15 +83,7 @@ def judge(
 def table(judgements: Sequence[Judgement]) -> list[str]:
     """One line for each quantity."""
     head = ("", "first quarter", "last quarter", "growth", "allowed", "highest", "")
-    lines = [head, *map(_cells, judgements)]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return [
-        " | ".join(
-            cell.ljust(width) if column in (0, 6) else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ).rstrip()
-        for line in lines
-    ]
+    return columns([head, *map(_cells, judgements)], text=(0, 6))
 
 
 def _cells(judgement: Judgement) -> tuple[str, ...]:
