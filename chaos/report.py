@@ -15,6 +15,11 @@ ANSWER_SECONDS = 10.5
 """An answer comes within 10 s (docs/contract.md, "Time"); half a second more is for the people,
 the load balancer and a busy machine."""
 
+HTTP = ("hold", "cancel", "pay", "read", "stock", "check", "status", "heartbeat", "leave")
+"""The actions that people ask for over HTTP."""
+
+Slowdown = Callable[[float, float], float]
+
 
 def table(history: History) -> Iterator[str]:
     """A line for each kind of fault: how often, until when all was well, and what people got."""
@@ -37,11 +42,6 @@ def asked_during(history: History, faults: list[Fault]) -> Iterator[Record]:
             for fault in faults
         ):
             yield record
-
-
-Slowdown = Callable[[float, float], float]
-
-HTTP = ("hold", "cancel", "pay", "read", "stock", "check", "status", "heartbeat", "leave")
 
 
 def code(record: Record) -> str:

@@ -65,21 +65,17 @@ def order(seed: int, names: Sequence[str]) -> Iterator[str]:
         yield from dice.sample(names, len(names))
 
 
-def storm(
-    scene: Scene, writer: Writer, seed: int, seconds: float, names: Sequence[str]
-) -> list[Fault]:
-    """Make faults for so many seconds, and one at least. What happened is written and returned."""
-    doctor, faults = Doctor(scene), []
+def storm(scene: Scene, writer: Writer, seed: int, seconds: float, names: Sequence[str]) -> None:
+    """Make faults for so many seconds, and one at least, and write what happened."""
+    doctor = Doctor(scene)
     ends_at = time.monotonic() + seconds
     for number, name in enumerate(order(seed, names)):
         dice = Random(f"{seed} {number}")
         time.sleep(dice.uniform(0.5, 2))
         fault = _make(scene, doctor, name, dice)
         writer.write(fault)
-        faults.append(fault)
         if fault.well_at is None or time.monotonic() > ends_at:
             break
-    return faults
 
 
 def _make(scene: Scene, doctor: Doctor, name: str, dice: Random) -> Fault:
