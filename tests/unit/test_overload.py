@@ -146,6 +146,7 @@ def test_a_refusal_is_a_whole_answer_that_pages_of_allowed_origins_may_read(over
     assert f"\r\nContent-Length: {len(body)}\r\n".encode() in head
     [request_id] = [line[14:] for line in head.split(b"\r\n") if line.startswith(b"X-Request-ID: ")]
     assert request_id in body
+    assert request_id not in overloaded.answer(GET)
     assert b"Access-Control" not in head
     ours = GET[:-2] + b"origin: https://tickets.example\r\n\r\n"
     assert b"\r\nAccess-Control-Allow-Origin: https://tickets.example\r\n" in overloaded.answer(
